@@ -1,0 +1,69 @@
+//! What an engine says it heard in one window of audio.
+
+use super::{
+    language::LanguageTag,
+    probability::Probability,
+    time::{Tick, TickSpan},
+};
+
+/// One word as heard. `score` is the engine's raw number, not a calibrated confidence.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeardWord {
+    /// The word with its punctuation, without surrounding white space, never empty.
+    pub text: String,
+    /// Whether a space stands before it in the text (not so in Chinese or Japanese).
+    pub spaced: bool,
+    /// When, in ticks of the channel.
+    pub span: TickSpan,
+    /// The lowest probability among the word's tokens.
+    pub score: Probability,
+}
+
+/// The text of one window, word by word, in time order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hypothesis {
+    /// The window that was decoded.
+    pub window: TickSpan,
+    /// The language the text is in.
+    pub language: LanguageTag,
+    /// How probable that language was among those allowed; `None` where it was given.
+    pub language_posterior: Option<Probability>,
+    /// The words.
+    pub words: Vec<HeardWord>,
+    /// The engine's own probability that nobody speaks.
+    pub no_speech: Probability,
+    /// Mean natural logarithm of the token probabilities; 0 or less.
+    pub mean_logprob: f32,
+}
+
+impl Hypothesis {
+    /// The words joined as they would be written.
+    #[must_use]
+    pub fn text(&self) -> String {
+        join(self.words.iter().map(|w| (w.text.as_str(), w.spaced)))
+    }
+
+    /// The end of the last word, or the start of the window.
+    #[must_use]
+    pub fn end_of_words(&self) -> Tick {
+        self.words.last().map_or(self.window.start(), |w| w.span.end())
+    }
+}
+
+/// Joins words, each with whether a space stands before it.
+///
+/// ```
+/// use vivavoce::domain::hypothesis::join;
+/// assert_eq!(join([("Ask", true), ("not.", true)].into_iter()), "Ask not.");
+/// ```
+#[must_use]
+pub fn join<'a>(words: impl Iterator<Item = (&'a str, bool)>) -> String {
+    let mut text = String::new();
+    for (word, spaced) in words {
+        if spaced && !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(word);
+    }
+    text
+}

@@ -1,0 +1,69 @@
+//! The unit of the record: what is translated, flagged, reviewed, exported.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    engine::EngineInfo,
+    flag::Flag,
+    hypothesis::join,
+    id::{ChannelId, SegmentId},
+    language::LanguageTag,
+    probability::Probability,
+    time::{SampleRate, Span},
+};
+
+/// One word of the record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Word {
+    /// The word with its punctuation.
+    pub text: String,
+    /// Whether a space stands before it.
+    pub spaced: bool,
+    /// When, in samples of the channel at its own rate.
+    pub span: Span,
+    /// The engine's raw score: the lowest probability among the word's tokens. Not a calibrated confidence.
+    pub score: Probability,
+}
+
+/// Whether live captions may show a segment's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CaptionState {
+    /// Shown, with its flags.
+    Shown,
+    /// Kept for review and withheld from captions: the text stands on non-speech, or is none.
+    Withheld,
+}
+
+/// The final text of one utterance, with all that is needed to judge it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Segment {
+    /// Stable for life.
+    pub id: SegmentId,
+    /// On which channel.
+    pub channel: ChannelId,
+    /// The channel's own rate, so that the spans can be read without looking it up.
+    pub rate: SampleRate,
+    /// From the first to the last sample of the utterance.
+    pub span: Span,
+    /// The language of the text.
+    pub language: LanguageTag,
+    /// How probable that language was among those allowed; `None` where it was given.
+    pub language_posterior: Option<Probability>,
+    /// The words in time order; empty where speech gave none.
+    pub words: Vec<Word>,
+    /// The doubts.
+    pub flags: Vec<Flag>,
+    /// Whether captions may show it.
+    pub captions: CaptionState,
+    /// Engine, weights, parameters.
+    pub engine: EngineInfo,
+}
+
+impl Segment {
+    /// The words joined as they would be written.
+    #[must_use]
+    pub fn text(&self) -> String {
+        join(self.words.iter().map(|w| (w.text.as_str(), w.spaced)))
+    }
+}
