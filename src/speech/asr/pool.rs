@@ -1,0 +1,308 @@
+//! The threads that decode. Finals are served before partials; a partial that waits is replaced by the next of its
+//! channel, since stale text is worth nothing.
+
+use std::{
+    collections::VecDeque,
+    fmt, panic,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
+};
+
+use super::{AsrError, CancelFlag, DecodeRequest, Decoder, Pass, Recognizer};
+use crate::domain::{hypothesis::Hypothesis, language::AllowedLanguages, time::Tick};
+
+/// What is called with the outcome of a job, on the worker's thread: it must be short.
+pub type Reply = Box<dyn FnOnce(Result<Hypothesis, AsrError>) + Send>;
+
+/// One window to decode, with all that travels to the worker.
+pub struct Job {
+    /// Which stream of windows it belongs to: a newer partial replaces a waiting one of the same stream.
+    pub stream: u64,
+    /// 16 kHz mono.
+    pub samples: Vec<f32>,
+    /// Where the first sample stands in its channel.
+    pub start: Tick,
+    /// What may be spoken.
+    pub languages: AllowedLanguages,
+    /// What it is for.
+    pub pass: Pass,
+    /// Raised when nobody wants the answer any more.
+    pub cancel: CancelFlag,
+    /// Where the answer goes. A partial that was replaced is answered with [`AsrError::Cancelled`].
+    pub reply: Reply,
+    /// The tracing span of the hearing, entered while decoding.
+    pub span: tracing::Span,
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("stream", &self.stream).field("pass", &self.pass).finish_non_exhaustive()
+    }
+}
+
+/// How full the pool is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Finals that wait.
+    pub finals: usize,
+    /// Partials that wait.
+    pub partials: usize,
+}
+
+/// A fixed number of decoding threads over one recogniser.
+///
+/// The queue needs no bound of its own: each channel has at most one partial and [`crate::speech::stream`]'s pending
+/// finals in it, and a channel stops reading audio while its finals wait.
+#[derive(Debug)]
+pub struct Pool {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    wake: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    finals: VecDeque<Job>,
+    partials: VecDeque<Job>,
+    stopping: bool,
+}
+
+impl Pool {
+    /// Starts `workers` threads named `asr-N`, each with a decoder of its own.
+    ///
+    /// # Errors
+    /// [`AsrError::OutOfMemory`] where a thread or a decoder cannot be made.
+    pub fn start(recognizer: &Arc<dyn Recognizer>, workers: usize) -> Result<Self, AsrError> {
+        let shared = Arc::new(Shared { queue: Mutex::new(Queue::default()), wake: Condvar::new() });
+        let mut pool = Self { shared, workers: Vec::with_capacity(workers) };
+        for number in 0..workers.max(1) {
+            let (shared, recognizer) = (Arc::clone(&pool.shared), Arc::clone(recognizer));
+            let model = recognizer.info(Pass::Final).model.clone();
+            let worker = thread::Builder::new()
+                .name(format!("asr-{number}"))
+                .spawn(move || work(&shared, &recognizer))
+                .map_err(|_source| AsrError::OutOfMemory { model })?;
+            pool.workers.push(worker);
+        }
+        Ok(pool)
+    }
+
+    /// Hands a job in. Returns at once.
+    pub fn submit(&self, job: Job) {
+        let mut replaced = None;
+        let mut queue = self.shared.lock();
+        if queue.stopping {
+            drop(queue);
+            (job.reply)(Err(AsrError::WorkerGone));
+            return;
+        }
+        match job.pass {
+            Pass::Final => queue.finals.push_back(job),
+            Pass::Partial => {
+                if let Some(place) = queue.partials.iter().position(|j| j.stream == job.stream) {
+                    replaced = queue.partials.remove(place);
+                }
+                queue.partials.push_back(job);
+            }
+        }
+        drop(queue);
+        self.shared.wake.notify_one();
+        if let Some(stale) = replaced {
+            (stale.reply)(Err(AsrError::Cancelled));
+        }
+    }
+
+    /// How many jobs wait.
+    #[must_use]
+    pub fn depth(&self) -> Depth {
+        let queue = self.shared.lock();
+        Depth { finals: queue.finals.len(), partials: queue.partials.len() }
+    }
+
+    /// How many threads decode.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+}
+
+impl Drop for Pool {
+    /// Answers what waits with [`AsrError::WorkerGone`] and joins the threads; a running decode is waited for.
+    fn drop(&mut self) {
+        let (finals, partials) = {
+            let mut queue = self.shared.lock();
+            queue.stopping = true;
+            (std::mem::take(&mut queue.finals), std::mem::take(&mut queue.partials))
+        };
+        self.shared.wake.notify_all();
+        for job in finals.into_iter().chain(partials) {
+            (job.reply)(Err(AsrError::WorkerGone));
+        }
+        for worker in self.workers.drain(..) {
+            if worker.join().is_err() {
+                tracing::error!("a decoding thread panicked outside of a decode");
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// A worker that panicked inside a decode never holds the lock, so a poisoned one is sound.
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next job, finals first; `None` when the pool stops.
+    fn next(&self) -> Option<Job> {
+        let mut queue = self.lock();
+        loop {
+            if queue.stopping {
+                return None;
+            }
+            if let Some(job) = queue.finals.pop_front() {
+                return Some(job);
+            }
+            if let Some(job) = queue.partials.pop_front() {
+                return Some(job);
+            }
+            queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+fn work(shared: &Shared, recognizer: &Arc<dyn Recognizer>) {
+    let mut decoder: Option<Box<dyn Decoder>> = None;
+    while let Some(job) = shared.next() {
+        let _entered = job.span.clone().entered();
+        if job.cancel.is_cancelled() {
+            (job.reply)(Err(AsrError::Cancelled));
+            continue;
+        }
+        let outcome = decode(&mut decoder, recognizer, &job);
+        if matches!(outcome, Err(AsrError::WorkerPanicked)) {
+            tracing::error!("decoding panicked; the worker goes on with a fresh decoder");
+            decoder = None;
+        }
+        (job.reply)(outcome);
+    }
+}
+
+/// Decodes one job; a panic inside costs that job alone.
+fn decode(
+    decoder: &mut Option<Box<dyn Decoder>>,
+    recognizer: &Arc<dyn Recognizer>,
+    job: &Job,
+) -> Result<Hypothesis, AsrError> {
+    let request =
+        DecodeRequest { samples: &job.samples, start: job.start, languages: &job.languages, pass: job.pass };
+    panic::catch_unwind(panic::AssertUnwindSafe(|| {
+        let decoder = match decoder {
+            Some(decoder) => decoder,
+            None => decoder.insert(recognizer.decoder()?),
+        };
+        decoder.decode(&request, &job.cancel)
+    }))
+    .unwrap_or(Err(AsrError::WorkerPanicked))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, sync_channel};
+
+    use super::*;
+    use crate::speech::asr::scripted::Scripted;
+
+    type Outcome = (u64, Result<Hypothesis, AsrError>);
+
+    fn job(stream: u64, pass: Pass, reply: &std::sync::mpsc::SyncSender<Outcome>) -> Job {
+        let reply = reply.clone();
+        Job {
+            stream,
+            samples: vec![0.5; 16_000],
+            start: Tick::ZERO,
+            languages: AllowedLanguages::only("en".parse().unwrap()),
+            pass,
+            cancel: CancelFlag::default(),
+            reply: Box::new(move |outcome| reply.send((stream, outcome)).unwrap()),
+            span: tracing::Span::none(),
+        }
+    }
+
+    fn scripted() -> Arc<dyn Recognizer> {
+        Arc::new(Scripted::new(&["low", "high"]))
+    }
+
+    /// A recogniser whose first decoder panics and whose decodes wait for a token.
+    #[derive(Debug)]
+    struct Gated {
+        inner: Scripted,
+        gate: Arc<Mutex<Receiver<bool>>>,
+    }
+
+    struct GatedDecoder {
+        inner: Box<dyn Decoder>,
+        gate: Arc<Mutex<Receiver<bool>>>,
+    }
+
+    impl Recognizer for Gated {
+        fn info(&self, pass: Pass) -> &crate::domain::engine::EngineInfo {
+            self.inner.info(pass)
+        }
+        fn knows(&self, _language: &crate::domain::language::LanguageTag) -> bool {
+            true
+        }
+        fn decoder(&self) -> Result<Box<dyn Decoder>, AsrError> {
+            Ok(Box::new(GatedDecoder { inner: self.inner.decoder()?, gate: Arc::clone(&self.gate) }))
+        }
+    }
+
+    impl Decoder for GatedDecoder {
+        fn decode(&mut self, request: &DecodeRequest<'_>, cancel: &CancelFlag) -> Result<Hypothesis, AsrError> {
+            let sound = self.gate.lock().unwrap_or_else(PoisonError::into_inner).recv().unwrap();
+            assert!(sound, "asked to panic");
+            self.inner.decode(request, cancel)
+        }
+    }
+
+    #[test]
+    fn a_panic_costs_one_job_and_finals_overtake_partials_of_which_the_newest_stays() {
+        let (open, gate) = sync_channel(8);
+        let recognizer: Arc<dyn Recognizer> =
+            Arc::new(Gated { inner: Scripted::new(&["a"]), gate: Arc::new(Mutex::new(gate)) });
+        let pool = Pool::start(&recognizer, 1).unwrap();
+        let (reply, replies) = sync_channel(8);
+        pool.submit(job(1, Pass::Final, &reply));
+        while pool.depth().finals > 0 {
+            thread::yield_now();
+        }
+        // The worker now waits at the gate with job 1.
+        pool.submit(job(2, Pass::Partial, &reply));
+        pool.submit(job(2, Pass::Partial, &reply));
+        pool.submit(job(3, Pass::Final, &reply));
+        assert_eq!(pool.depth(), Depth { finals: 1, partials: 1 });
+        assert!(matches!(replies.recv().unwrap(), (2, Err(AsrError::Cancelled))));
+        for sound in [false, true, true] {
+            open.send(sound).unwrap();
+        }
+        assert!(matches!(replies.recv().unwrap(), (1, Err(AsrError::WorkerPanicked))));
+        assert!(matches!(replies.recv().unwrap(), (3, Ok(_))));
+        assert!(matches!(replies.recv().unwrap(), (2, Ok(_))));
+    }
+
+    #[test]
+    fn a_stopped_pool_answers_everything_it_holds() {
+        let (reply, replies) = sync_channel(64);
+        let pool = Pool::start(&scripted(), 2).unwrap();
+        for stream in 0..32 {
+            pool.submit(job(stream, Pass::Final, &reply));
+        }
+        drop(pool);
+        drop(reply);
+        assert_eq!(replies.iter().count(), 32);
+    }
+}

@@ -1,0 +1,99 @@
+//! An engine that says what its script says. For tests that need the same answer at any speed, beside the real engine.
+
+use super::{AsrError, CancelFlag, DecodeRequest, Decoder, Pass, Recognizer};
+use crate::domain::{
+    engine::{EngineInfo, Sha256Hash},
+    hypothesis::{HeardWord, Hypothesis},
+    language::LanguageTag,
+    probability::Probability,
+    time::{Tick, TickSpan},
+};
+
+/// A recogniser whose words are a function of the samples alone: the loudness of each half second picks a word.
+#[derive(Debug)]
+pub struct Scripted {
+    info: EngineInfo,
+    vocabulary: Vec<String>,
+}
+
+impl Scripted {
+    /// Speaks from `vocabulary`; an empty one hears nothing.
+    #[must_use]
+    pub fn new(vocabulary: &[&str]) -> Self {
+        Self {
+            info: EngineInfo {
+                engine: "scripted".to_owned(),
+                engine_version: "1".to_owned(),
+                model: "scripted".to_owned(),
+                model_sha256: Sha256Hash::new([0; 32]),
+                device: "cpu".to_owned(),
+                parameters: "{}".to_owned(),
+            },
+            vocabulary: vocabulary.iter().map(|&w| w.to_owned()).collect(),
+        }
+    }
+}
+
+impl Recognizer for Scripted {
+    fn info(&self, _pass: Pass) -> &EngineInfo {
+        &self.info
+    }
+
+    fn knows(&self, _language: &LanguageTag) -> bool {
+        true
+    }
+
+    fn decoder(&self) -> Result<Box<dyn Decoder>, AsrError> {
+        Ok(Box::new(ScriptedDecoder { vocabulary: self.vocabulary.clone() }))
+    }
+}
+
+struct ScriptedDecoder {
+    vocabulary: Vec<String>,
+}
+
+/// Half a second at 16 kHz: one word each.
+const WORD: usize = 8_000;
+
+impl Decoder for ScriptedDecoder {
+    fn decode(&mut self, request: &DecodeRequest<'_>, cancel: &CancelFlag) -> Result<Hypothesis, AsrError> {
+        if cancel.is_cancelled() {
+            return Err(AsrError::Cancelled);
+        }
+        if request.samples.is_empty() || request.samples.len() > super::MAX_WINDOW {
+            return Err(AsrError::Window { samples: request.samples.len() });
+        }
+        let mut words = Vec::new();
+        let mut at = request.start;
+        for half_second in request.samples.chunks(WORD) {
+            let end = at.plus(half_second.len() as u64);
+            if let Some(text) = self.word_for(half_second) {
+                words.push(HeardWord { text, spaced: true, span: span(at, end), score: Probability::ONE });
+            }
+            at = end;
+        }
+        Ok(Hypothesis {
+            window: span(request.start, at),
+            language: request.languages.tags()[0].clone(),
+            language_posterior: request.languages.given().is_none().then_some(Probability::ONE),
+            words,
+            no_speech: Probability::ZERO,
+            mean_logprob: 0.0,
+        })
+    }
+}
+
+impl ScriptedDecoder {
+    fn word_for(&self, samples: &[f32]) -> Option<String> {
+        let peak = samples.iter().fold(0.0_f32, |peak, s| peak.max(s.abs())).min(1.0);
+        let last = self.vocabulary.len().checked_sub(1)?;
+        // A position in the vocabulary from 0 to `last`; the product is small and not negative.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 <= peak <= 1 and the list is short")]
+        let index = (f64::from(peak) * last as f64).round() as usize;
+        (peak > 0.001).then(|| self.vocabulary[index].clone())
+    }
+}
+
+fn span(start: Tick, end: Tick) -> TickSpan {
+    TickSpan::starting(start, end.since(start))
+}

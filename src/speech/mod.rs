@@ -1,0 +1,3 @@
+//! Sound becomes words: audio formats, speech detection, utterances, recognition, doubts.
+
+pub mod asr;
