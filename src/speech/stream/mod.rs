@@ -1,0 +1,10 @@
+//! Frames and speech probabilities become utterances. No input or output, no clock, no thread: a whole hearing can be
+//! replayed through a [`session::Session`] in a unit test, and how audio was cut into messages cannot matter, since the
+//! session only ever sees whole frames in order.
+
+pub mod agreement;
+pub mod endpoint;
+pub mod session;
+
+/// Samples in a frame: 32 ms at 16 kHz, what the speech detector takes.
+pub const FRAME: usize = 512;

@@ -1,0 +1,247 @@
+//! The state of one channel: frames in, windows to decode and finished utterances out.
+
+use std::collections::VecDeque;
+
+use super::{
+    FRAME,
+    endpoint::{EndpointConfig, frames_of},
+};
+use crate::domain::{
+    probability::Probability,
+    time::{Tick, TickSpan},
+};
+
+/// Why an utterance ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndpointReason {
+    /// A pause.
+    Pause,
+    /// It grew too long and was cut at its least voiced place.
+    TooLong,
+    /// The stream ended.
+    EndOfStream,
+}
+
+/// Speech between two endpoints, ready for its final decode.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Utterance {
+    /// Where it stands, pre-roll and post-roll included.
+    pub span: TickSpan,
+    /// Its audio, 16 kHz mono: `span.len()` samples.
+    pub samples: Vec<f32>,
+    /// The speech probability of each of its frames, in order; the last frame may be cut short.
+    pub speech: Vec<Probability>,
+    /// Why it ended.
+    pub reason: EndpointReason,
+}
+
+/// Audio of an utterance that goes on, for a partial.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Window {
+    /// Where it stands.
+    pub span: TickSpan,
+    /// Its audio: `span.len()` samples.
+    pub samples: Vec<f32>,
+}
+
+/// What a frame led to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Somebody began to speak: the utterance begins here.
+    SpeechBegan(Tick),
+    /// Text of this window may be shown while speech goes on.
+    Partial(Window),
+    /// An utterance ended.
+    Close(Utterance),
+}
+
+/// One channel's way from frames to utterances. Feed every frame in order.
+///
+/// ```
+/// use vivavoce::domain::probability::Probability;
+/// use vivavoce::speech::stream::{FRAME, endpoint::EndpointConfig, session::{Action, Session}};
+/// let mut session = Session::new(EndpointConfig::default(), 1_000).unwrap();
+/// let mut closed = 0;
+/// for n in 0..200 {
+///     let p = Probability::clamped(if (50..100).contains(&n) { 0.9 } else { 0.0 });
+///     closed += session.push(&[0.0; FRAME], p).iter().filter(|a| matches!(a, Action::Close(_))).count();
+/// }
+/// assert_eq!(closed, 1);
+/// ```
+#[derive(Debug)]
+pub struct Session {
+    config: EndpointConfig,
+    partial_frames: usize,
+    /// Frames held: the pre-roll while nobody speaks, the utterance so far while somebody does.
+    held: VecDeque<HeldFrame>,
+    /// Where the first held frame begins.
+    start: Tick,
+    state: State,
+}
+
+#[derive(Debug)]
+struct HeldFrame {
+    samples: [f32; FRAME],
+    speech: Probability,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Idle,
+    Speaking {
+        /// Frames since the last one that was speech.
+        quiet: usize,
+        /// Held frames at the last partial.
+        partial_at: usize,
+        /// A partial is being decoded.
+        partial_running: bool,
+    },
+}
+
+impl Session {
+    /// A channel at its first frame. Partials come each `partial_step_ms` of speech at most; 0 turns them off.
+    ///
+    /// # Errors
+    /// Whatever [`EndpointConfig::check`] finds.
+    pub fn new(config: EndpointConfig, partial_step_ms: u32) -> Result<Self, super::endpoint::EndpointError> {
+        config.check()?;
+        Ok(Self {
+            config,
+            partial_frames: frames_of(partial_step_ms),
+            held: VecDeque::new(),
+            start: Tick::ZERO,
+            state: State::Idle,
+        })
+    }
+
+    /// Begins at another position than 0: a stream that goes on where another ended.
+    #[must_use]
+    pub fn starting_at(mut self, start: Tick) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// Takes one frame and its speech probability.
+    pub fn push(&mut self, samples: &[f32; FRAME], speech: Probability) -> Vec<Action> {
+        self.held.push_back(HeldFrame { samples: *samples, speech });
+        match self.state {
+            State::Idle => self.idle(speech),
+            State::Speaking { quiet, partial_at, partial_running } => {
+                let quiet = if speech.value() >= self.config.stop_threshold { 0 } else { quiet + 1 };
+                self.state = State::Speaking { quiet, partial_at, partial_running };
+                self.speaking(quiet)
+            }
+        }
+    }
+
+    /// Says that the partial asked for last is done, whatever came of it.
+    pub fn partial_done(&mut self) {
+        if let State::Speaking { partial_running, .. } = &mut self.state {
+            *partial_running = false;
+        }
+    }
+
+    /// Ends the stream. `tail` are the samples after the last whole frame, fewer than a frame, with their speech
+    /// probability. What is held of an utterance comes out to its last sample.
+    pub fn finish(&mut self, tail: &[f32], speech: Probability) -> Option<Utterance> {
+        let whole = self.held.len();
+        let speaking = matches!(self.state, State::Speaking { .. }) || speech.value() >= self.config.start_threshold;
+        if !speaking {
+            self.start = self.start.plus((whole * FRAME + tail.len()) as u64);
+            self.held.clear();
+            return None;
+        }
+        let mut utterance = self.take(whole, EndpointReason::EndOfStream);
+        utterance.samples.extend_from_slice(tail);
+        if !tail.is_empty() {
+            utterance.speech.push(speech);
+        }
+        utterance.span = TickSpan::starting(utterance.span.start(), utterance.samples.len() as u64);
+        self.start = utterance.span.end();
+        self.state = State::Idle;
+        Some(utterance)
+    }
+
+    /// Where the next frame will begin.
+    #[must_use]
+    pub fn position(&self) -> Tick {
+        self.start.plus((self.held.len() * FRAME) as u64)
+    }
+
+    /// Where audio begins that may still belong to an utterance: all before it is settled.
+    #[must_use]
+    pub const fn settled(&self) -> Tick {
+        self.start
+    }
+
+    fn idle(&mut self, speech: Probability) -> Vec<Action> {
+        if speech.value() >= self.config.start_threshold {
+            self.state = State::Speaking { quiet: 0, partial_at: self.held.len(), partial_running: false };
+            return vec![Action::SpeechBegan(self.start)];
+        }
+        while self.held.len() > frames_of(self.config.pre_roll_ms) {
+            self.held.pop_front();
+            self.start = self.start.plus(FRAME as u64);
+        }
+        Vec::new()
+    }
+
+    fn speaking(&mut self, quiet: usize) -> Vec<Action> {
+        let frames = self.held.len();
+        if quiet >= self.config.pause_frames(frames) {
+            let kept = frames - quiet + frames_of(self.config.post_roll_ms).min(quiet);
+            let utterance = self.take(kept, EndpointReason::Pause);
+            self.state = State::Idle;
+            return vec![Action::Close(utterance)];
+        }
+        if frames >= frames_of(self.config.longest_ms) {
+            let utterance = self.take(self.least_voiced(), EndpointReason::TooLong);
+            self.state = State::Speaking { quiet, partial_at: self.held.len(), partial_running: false };
+            return vec![Action::Close(utterance), Action::SpeechBegan(self.start)];
+        }
+        self.partial(frames).into_iter().collect()
+    }
+
+    fn partial(&mut self, frames: usize) -> Option<Action> {
+        let step = self.partial_frames;
+        let State::Speaking { partial_at, partial_running, .. } = &mut self.state else { return None };
+        if step == 0 || *partial_running || frames < *partial_at + step {
+            return None;
+        }
+        (*partial_at, *partial_running) = (frames, true);
+        let samples: Vec<f32> = self.held.iter().flat_map(|f| f.samples).collect();
+        Some(Action::Partial(Window { span: TickSpan::starting(self.start, samples.len() as u64), samples }))
+    }
+
+    /// The frame before which a cut does the least harm: the middle of the least voiced stretch of seven frames (224 ms)
+    /// in the last `search_ms`. The first of equals, so that the answer is a function of the samples alone.
+    fn least_voiced(&self) -> usize {
+        const STRETCH: usize = 7;
+        let frames = self.held.len();
+        let from = frames.saturating_sub(frames_of(self.config.search_ms)).max(1);
+        let voiced = |at: usize| -> f32 { self.held.range(at..at + STRETCH).map(|f| f.speech.value()).sum() };
+        let starts = from..frames.saturating_sub(STRETCH);
+        let (at, _) = starts.fold((frames, f32::INFINITY), |best, at| {
+            let sum = voiced(at);
+            if sum < best.1 { (at + STRETCH / 2, sum) } else { best }
+        });
+        at
+    }
+
+    /// Takes the first `frames` held frames out as an utterance; the rest stays held.
+    fn take(&mut self, frames: usize, reason: EndpointReason) -> Utterance {
+        let taken: Vec<HeldFrame> = self.held.drain(..frames).collect();
+        let mut samples = Vec::with_capacity(taken.len() * FRAME);
+        let mut speech = Vec::with_capacity(taken.len());
+        for frame in &taken {
+            samples.extend_from_slice(&frame.samples);
+            speech.push(frame.speech);
+        }
+        let span = TickSpan::starting(self.start, samples.len() as u64);
+        self.start = span.end();
+        Utterance { span, samples, speech, reason }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn run(session: &mut Session, speech: impl IntoIterator<Item = f32>) -> Vec<Action> {
+    let mut number = 0.0;
+    let mut actions = Vec::new();
+    for p in speech {
+        number += 1.0;
+        actions.extend(session.push(&[number; FRAME], Probability::clamped(p)));
+        if matches!(actions.last(), Some(Action::Partial(_))) {
+            session.partial_done();
+        }
+    }
+    actions
+}
+
+fn utterances(actions: Vec<Action>) -> Vec<Utterance> {
+    actions
+        .into_iter()
+        .filter_map(|a| match a {
+            Action::Close(utterance) => Some(utterance),
+            Action::SpeechBegan(_) | Action::Partial(_) => None,
+        })
+        .collect()
+}
+
+fn session() -> Session {
+    Session::new(EndpointConfig::default(), 1_000).unwrap()
+}
+
+fn levels(parts: &[(usize, f32)]) -> Vec<f32> {
+    parts.iter().flat_map(|&(n, p)| std::iter::repeat_n(p, n)).collect()
+}
+
+#[test]
+fn an_utterance_keeps_its_pre_roll_and_post_roll_and_no_more() {
+    let closed = utterances(run(&mut session(), levels(&[(100, 0.0), (50, 0.9), (60, 0.1)])));
+    assert_eq!(closed.len(), 1);
+    let expected = TickSpan::new(Tick::new((100 - 16) * 512), Tick::new((150 + 10) * 512)).unwrap();
+    assert_eq!(closed[0].span, expected);
+    assert_eq!(closed[0].samples.len() as u64, expected.len());
+    assert_eq!(closed[0].samples[0], 85.0);
+    assert_eq!(closed[0].reason, EndpointReason::Pause);
+}
+
+#[test]
+fn a_short_pause_does_not_cut() {
+    let closed = utterances(run(&mut session(), levels(&[(20, 0.0), (50, 0.9), (20, 0.1), (30, 0.6), (60, 0.0)])));
+    assert_eq!(closed.len(), 1);
+}
+
+#[test]
+fn a_monologue_is_cut_at_its_least_voiced_place_and_goes_on_there() {
+    let mut speech = levels(&[(900, 0.9)]);
+    speech[700..707].fill(0.5);
+    let mut session = session();
+    let mut closed = utterances(run(&mut session, speech));
+    closed.extend(session.finish(&[], Probability::ZERO));
+    assert_eq!(closed[0].reason, EndpointReason::TooLong);
+    assert_eq!(closed[0].span.end(), Tick::new(703 * 512));
+    assert_eq!(closed[1].span.start(), closed[0].span.end());
+    assert_eq!(closed[1].reason, EndpointReason::EndOfStream);
+    assert_eq!(closed[1].span.end(), Tick::new(900 * 512));
+}
+
+#[test]
+fn the_end_of_the_stream_brings_out_the_last_sample() {
+    let mut session = session();
+    assert!(utterances(run(&mut session, levels(&[(10, 0.0), (20, 0.9)]))).is_empty());
+    let last = session.finish(&[7.0; 100], Probability::ZERO).unwrap();
+    assert_eq!(last.span.end(), Tick::new(30 * 512 + 100));
+    assert_eq!(last.samples.last(), Some(&7.0));
+    assert!(session.finish(&[], Probability::ZERO).is_none());
+}
+
+#[test]
+fn a_word_that_fits_into_the_last_broken_frame_is_not_lost() {
+    let mut session = session();
+    assert!(session.finish(&[0.5; 300], Probability::clamped(0.8)).is_some());
+}
+
+#[test]
+fn partials_wait_for_the_one_that_runs() {
+    let mut session = session();
+    let mut partials = 0;
+    for n in 0..200 {
+        let p = if n < 5 { 0.0 } else { 0.9 };
+        partials += session.push(&[0.0; FRAME], Probability::clamped(p)).iter().filter(|a| matches!(a, Action::Partial(_))).count();
+    }
+    assert_eq!(partials, 1);
+    session.partial_done();
+    let next = session.push(&[0.0; FRAME], Probability::ONE);
+    assert!(matches!(next.as_slice(), [Action::Partial(w)] if w.span.end() == Tick::new(201 * 512)));
+}
+
+#[test]
+fn a_stream_that_goes_on_elsewhere_keeps_its_positions() {
+    let mut session = session().starting_at(Tick::new(1_000_000));
+    let closed = utterances(run(&mut session, levels(&[(5, 0.9), (40, 0.0)])));
+    assert_eq!(closed[0].span.start(), Tick::new(1_000_000));
+}
+
+proptest! {
+    /// No speech frame is lost, none comes twice, utterances never overlap and always fit the engine's window.
+    #[test]
+    fn every_speech_frame_is_in_exactly_one_utterance(
+        parts in proptest::collection::vec((1_usize..400, 0.0_f32..1.0), 1..30), tail in 0_usize..FRAME,
+    ) {
+        let speech = levels(&parts);
+        let mut session = session();
+        let mut closed = utterances(run(&mut session, speech.iter().copied()));
+        closed.extend(session.finish(&vec![0.0; tail], Probability::ZERO));
+        let mut end = Tick::ZERO;
+        for utterance in &closed {
+            prop_assert!(utterance.span.start() >= end);
+            prop_assert!(utterance.samples.len() <= crate::speech::asr::MAX_WINDOW);
+            prop_assert_eq!(utterance.samples.len() as u64, utterance.span.len());
+            prop_assert_eq!(utterance.speech.len(), utterance.samples.len().div_ceil(FRAME));
+            end = utterance.span.end();
+        }
+        for (n, p) in speech.iter().enumerate() {
+            if *p >= 0.5 {
+                let frame = TickSpan::starting(Tick::new(n as u64 * 512), 512);
+                let covered: u64 = closed.iter().map(|u| u.span.overlap(frame)).sum();
+                prop_assert_eq!(covered, 512, "frame {}", n);
+            }
+        }
+    }
+}
