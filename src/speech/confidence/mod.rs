@@ -1,0 +1,71 @@
+//! Doubts about a hypothesis: scores and audio in, flags out. Pure; each rule is a function with its limit beside it.
+//!
+//! Nothing the engine said is deleted here. A flag says where to look and why; [`judge`] also says whether live captions
+//! may show the text at all.
+
+pub mod rules;
+pub mod scripts;
+
+use crate::{
+    domain::{
+        flag::{Flag, FlagCode},
+        hypothesis::Hypothesis,
+        language::AllowedLanguages,
+        probability::Probability,
+        segment::CaptionState,
+        time::TickSpan,
+    },
+    speech::audio::level::LevelSummary,
+};
+
+/// What an utterance sounds like, beside what was heard in it.
+#[derive(Clone, Debug)]
+pub struct Sound<'a> {
+    /// The utterance.
+    pub span: TickSpan,
+    /// The speech probability of each 32 ms frame of `span`, in order.
+    pub speech: &'a [Probability],
+    /// How loud its speech is and how much of it is clipped, measured on the recorder's own samples.
+    pub level: LevelSummary,
+    /// What may be spoken on the channel.
+    pub languages: &'a AllowedLanguages,
+}
+
+/// What is to be said of a hypothesis.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    /// The doubts, in the order of their first word.
+    pub flags: Vec<Flag>,
+    /// Whether captions may show the text.
+    pub captions: CaptionState,
+}
+
+/// Judges the final hypothesis of an utterance.
+#[must_use]
+pub fn judge(hypothesis: &Hypothesis, sound: &Sound<'_>) -> Judgement {
+    let mut flags = Vec::new();
+    rules::low_scores(hypothesis, &mut flags);
+    rules::words_without_speech(hypothesis, sound, &mut flags);
+    rules::repetition(hypothesis, &mut flags);
+    rules::implausible_rate(hypothesis, sound, &mut flags);
+    rules::uncertain_language(hypothesis, &mut flags);
+    scripts::unexpected_script(hypothesis, sound.languages, &mut flags);
+    rules::level(hypothesis, sound, &mut flags);
+    rules::speech_without_words(hypothesis, sound, &mut flags);
+    rules::non_speech_text(hypothesis, &mut flags);
+    flags.sort_by_key(|f| (f.words.start, f.code));
+    let captions = if hypothesis.words.is_empty() || stands_on_non_speech(hypothesis, sound, &flags) {
+        CaptionState::Withheld
+    } else {
+        CaptionState::Shown
+    };
+    Judgement { flags, captions }
+}
+
+/// Whether the whole text stands on something that is no speech: then captions do not show it.
+fn stands_on_non_speech(hypothesis: &Hypothesis, sound: &Sound<'_>, flags: &[Flag]) -> bool {
+    let words = hypothesis.words.len();
+    let covered = |code: FlagCode| -> usize { flags.iter().filter(|f| f.code == code).map(|f| f.words.len()).sum() };
+    let unspoken = covered(FlagCode::NoSpeechUnderWords) + covered(FlagCode::NonSpeechText);
+    unspoken >= words || rules::hardly_speech(hypothesis, sound)
+}

@@ -1,0 +1,142 @@
+use super::*;
+use crate::{
+    domain::{language::AllowedLanguages, segment::CaptionState},
+    speech::confidence::{Judgement, judge},
+};
+
+const FULL: LevelSummary = LevelSummary { samples: 1, peak: 0.5, rms_dbfs: -20.0, clipped: 0.0, flat_topped: 0.0 };
+
+/// Words of half a second each, one after another from the start.
+fn heard(words: &[&str]) -> Hypothesis {
+    let window = TickSpan::starting(Tick::ZERO, 8_000 * words.len().max(4) as u64);
+    Hypothesis {
+        window,
+        language: "en".parse().unwrap(),
+        language_posterior: None,
+        words: words
+            .iter()
+            .enumerate()
+            .map(|(n, text)| HeardWord {
+                text: (*text).to_owned(),
+                spaced: true,
+                span: TickSpan::starting(Tick::new(8_000 * n as u64), 8_000),
+                score: Probability::ONE,
+            })
+            .collect(),
+        no_speech: Probability::ZERO,
+        mean_logprob: -0.2,
+    }
+}
+
+fn judged(hypothesis: &Hypothesis, speech: impl Fn(usize) -> f32) -> Judgement {
+    judged_at(hypothesis, speech, FULL)
+}
+
+fn judged_at(hypothesis: &Hypothesis, speech: impl Fn(usize) -> f32, level: LevelSummary) -> Judgement {
+    let frames = usize::try_from(hypothesis.window.len()).unwrap().div_ceil(FRAME);
+    let speech: Vec<Probability> = (0..frames).map(|n| Probability::clamped(speech(n))).collect();
+    let languages = AllowedLanguages::only("en".parse().unwrap());
+    judge(hypothesis, &Sound { span: hypothesis.window, speech: &speech, level, languages: &languages })
+}
+
+#[track_caller]
+fn check(judgement: &Judgement, expected: &[(FlagCode, Range<usize>)]) {
+    let found: Vec<_> = judgement.flags.iter().map(|f| (f.code, f.words.clone())).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn plain_speech_has_no_flags_and_is_shown() {
+    let judgement = judged(&heard(&["Ask", "not", "what", "your", "country"]), |_| 0.9);
+    check(&judgement, &[]);
+    assert_eq!(judgement.captions, CaptionState::Shown);
+}
+
+#[test]
+fn a_run_of_low_scores_is_one_flag_with_the_lowest_as_evidence() {
+    let mut hypothesis = heard(&["the", "bail", "was", "granted"]);
+    hypothesis.words[1].score = Probability::clamped(0.4);
+    hypothesis.words[2].score = Probability::clamped(0.2);
+    let judgement = judged(&hypothesis, |_| 0.9);
+    check(&judgement, &[(FlagCode::LowWordScore, 1..3)]);
+    let evidence = &judgement.flags[0].evidence[0];
+    assert!((evidence.value - 0.2).abs() < 1e-6 && (evidence.limit - 0.5).abs() < 1e-9);
+}
+
+#[test]
+fn text_on_silence_is_flagged_kept_and_withheld_from_captions() {
+    let judgement = judged(&heard(&["Thank", "you", "very", "much"]), |_| 0.02);
+    assert!(judgement.flags.iter().any(|f| f.code == FlagCode::NoSpeechUnderWords && f.words == (0..4)));
+    assert_eq!(judgement.captions, CaptionState::Withheld);
+}
+
+#[test]
+fn words_after_the_voice_has_stopped_are_flagged_and_the_others_are_not() {
+    let judgement = judged(&heard(&["he", "was", "there", "thank", "you", "all"]), |n| if n < 47 { 0.9 } else { 0.0 });
+    check(&judgement, &[(FlagCode::NoSpeechUnderWords, 4..6)]);
+    assert_eq!(judgement.captions, CaptionState::Shown);
+}
+
+#[test]
+fn a_loop_is_flagged_from_its_first_word_to_its_last() {
+    let judgement = judged(&heard(&["well", "I", "know", "I", "know,", "I", "know.", "yes"]), |_| 0.9);
+    check(&judgement, &[(FlagCode::Repetition, 1..7)]);
+    check(&judged(&heard(&["no", "no", "I", "did", "not"]), |_| 0.9), &[]);
+}
+
+#[test]
+fn more_words_than_anyone_speaks_are_flagged() {
+    let mut words = vec!["incomprehensibilities"; 8];
+    words.iter_mut().enumerate().for_each(|(n, w)| if n % 2 == 0 { *w = "counterrevolutionary" });
+    let mut hypothesis = heard(&words);
+    for word in &mut hypothesis.words {
+        word.span = TickSpan::starting(Tick::new(word.span.start().index() / 3), word.span.len() / 3);
+    }
+    hypothesis.window = TickSpan::starting(Tick::ZERO, 21_334);
+    assert!(judged(&hypothesis, |_| 0.9).flags.iter().any(|f| f.code == FlagCode::ImplausibleRate));
+}
+
+#[test]
+fn a_language_that_is_not_certain_is_flagged_with_its_posterior() {
+    let mut hypothesis = heard(&["ja", "so", "ist", "es", "eben"]);
+    hypothesis.language_posterior = Probability::new(0.55);
+    check(&judged(&hypothesis, |_| 0.9), &[(FlagCode::UncertainLanguage, 0..5)]);
+}
+
+#[test]
+fn clipped_and_very_low_audio_are_flagged() {
+    let hypothesis = heard(&["he", "said", "that", "yesterday"]);
+    let clipped = LevelSummary { clipped: 0.02, ..FULL };
+    check(&judged_at(&hypothesis, |_| 0.9, clipped), &[(FlagCode::ClippedAudio, 0..4)]);
+    let low = LevelSummary { rms_dbfs: -60.0, ..FULL };
+    check(&judged_at(&hypothesis, |_| 0.9, low), &[(FlagCode::LowAudio, 0..4)]);
+}
+
+#[test]
+fn voice_without_a_word_is_flagged_where_it_stands() {
+    let nothing = judged(&heard(&[]), |_| 0.9);
+    check(&nothing, &[(FlagCode::SpeechWithoutWords, 0..0)]);
+    assert_eq!(nothing.captions, CaptionState::Withheld);
+    let mut hypothesis = heard(&["before", "and", "after", "it", "all", "ends"]);
+    hypothesis.words.drain(1..5);
+    check(&judged(&hypothesis, |_| 0.9), &[(FlagCode::SpeechWithoutWords, 1..1)]);
+}
+
+#[test]
+fn sounds_in_brackets_are_flagged_and_alone_withheld() {
+    let alone = judged(&heard(&["[Music", "playing]"]), |_| 0.9);
+    assert!(alone.flags.iter().any(|f| f.code == FlagCode::NonSpeechText && f.words == (0..2)));
+    assert_eq!(alone.captions, CaptionState::Withheld);
+    let among = judged(&heard(&["thank", "you", "(applause)", "sit", "down"]), |_| 0.9);
+    check(&among, &[(FlagCode::NonSpeechText, 2..3)]);
+    assert_eq!(among.captions, CaptionState::Shown);
+    let stray = judged(&heard(&["(he", "went", "home", "then"]), |_| 0.9);
+    check(&stray, &[(FlagCode::NonSpeechText, 0..1)]);
+}
+
+#[test]
+fn a_weak_text_that_the_engine_itself_holds_to_be_none_is_withheld() {
+    let mut hypothesis = heard(&["you", "know", "it"]);
+    (hypothesis.no_speech, hypothesis.mean_logprob) = (Probability::clamped(0.8), -1.4);
+    assert_eq!(judged(&hypothesis, |_| 0.6).captions, CaptionState::Withheld);
+}
