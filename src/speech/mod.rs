@@ -1,0 +1,3 @@
+//! From sound to words: audio, speech detection, recognition, confidence.
+
+pub mod audio;
