@@ -44,6 +44,11 @@ fn measure(hz: u32) -> Result<(), AudioError> {
         *cost = started.elapsed().as_secs_f64() * 1e3 / f64::from(SECONDS);
     }
     let latency_ms = resampler.latency_samples() as f64 * 1e3 / f64::from(hz);
-    println!("{hz:>7} {:>20.3} {:>23.3} {:>15.3} % {start_ms:>10.2} {latency_ms:>12.1}", costs[0], costs[1], costs[1] / 10.0);
+    println!(
+        "{hz:>7} {:>20.3} {:>23.3} {:>15.3} % {start_ms:>10.2} {latency_ms:>12.1}",
+        costs[0],
+        costs[1],
+        costs[1] / 10.0
+    );
     Ok(())
 }

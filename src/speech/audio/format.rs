@@ -156,11 +156,11 @@ mod tests {
     #[test]
     fn known_bytes_give_known_samples() {
         check(Encoding::PcmS16Le, &[0xff, 0x7f, 0x00, 0x80, 1, 0], &[32_767.0 / 32_768.0, -1.0, 1.0 / 32_768.0]);
-        check(Encoding::PcmS24Le, &[0xff, 0xff, 0x7f, 0, 0, 0x80, 1, 0, 0], &[
-            8_388_607.0 / 8_388_608.0,
-            -1.0,
-            1.0 / 8_388_608.0,
-        ]);
+        check(
+            Encoding::PcmS24Le,
+            &[0xff, 0xff, 0x7f, 0, 0, 0x80, 1, 0, 0],
+            &[8_388_607.0 / 8_388_608.0, -1.0, 1.0 / 8_388_608.0],
+        );
         check(Encoding::PcmF32Le, &1.5f32.to_le_bytes(), &[1.5]);
         check(Encoding::MuLaw, &[0x80, 0x00, 0xff], &[32_124.0 / 32_768.0, -32_124.0 / 32_768.0, 0.0]);
         check(Encoding::ALaw, &[0xaa, 0x2a, 0xd5], &[32_256.0 / 32_768.0, -32_256.0 / 32_768.0, 8.0 / 32_768.0]);

@@ -43,7 +43,7 @@ const fn table(law: Law) -> [i16; 256] {
 /// Bits are sent inverted: sign, three bits of segment, four bits of step. 0x84 is the bias of 33 quarter steps.
 const fn mu_law(code: u8) -> i16 {
     let code = !code;
-    let magnitude = ((((code & 0x0f) as i16) << 3) + 0x84 << ((code & 0x70) >> 4)) - 0x84;
+    let magnitude = (((((code & 0x0f) as i16) << 3) + 0x84) << ((code & 0x70) >> 4)) - 0x84;
     if code & 0x80 == 0 { magnitude } else { -magnitude }
 }
 

@@ -48,7 +48,9 @@ pub enum AudioError {
     #[error("no audio: there is not one sample")]
     Empty,
     /// The content is of no kind that is read.
-    #[error("not audio that can be read: WAV, RF64, FLAC, MP3, Ogg Vorbis or Ogg Opus is needed, this begins with {head}")]
+    #[error(
+        "not audio that can be read: WAV, RF64, FLAC, MP3, Ogg Vorbis or Ogg Opus is needed, this begins with {head}"
+    )]
     NotAudio {
         /// The first bytes, in hexadecimal.
         head: String,
@@ -125,7 +127,9 @@ pub enum AudioError {
         bits: u16,
     },
     /// A kind of sample that is not served.
-    #[error("WAV samples of format {tag:#06x} with {bits} bits are not read: PCM of 8, 16, 24 or 32 bits, float, mu-law or A-law is needed")]
+    #[error(
+        "WAV samples of format {tag:#06x} with {bits} bits are not read: PCM of 8, 16, 24 or 32 bits, float, mu-law or A-law is needed"
+    )]
     SampleKind {
         /// WAVE format tag (the one inside, for the extensible format).
         tag: u16,

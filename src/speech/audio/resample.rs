@@ -13,9 +13,7 @@
 //!   output is the same to the bit.
 
 use audioadapter_buffers::direct::InterleavedSlice;
-use rubato::{
-    Async, FixedAsync, Resampler as _, SincInterpolationParameters, SincInterpolationType, WindowFunction,
-};
+use rubato::{Async, FixedAsync, Resampler as _, SincInterpolationParameters, SincInterpolationType, WindowFunction};
 
 use super::AudioError;
 use crate::domain::time::{SampleRate, TICKS_PER_SECOND};

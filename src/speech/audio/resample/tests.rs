@@ -6,7 +6,8 @@ use super::*;
 
 /// Every common rate, a prime one and the odd ones between.
 const RATES: [u32; 15] = [
-    8_000, 11_025, 12_000, 15_991, 16_000, 16_001, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000, 191_999, 192_000,
+    8_000, 11_025, 12_000, 15_991, 16_000, 16_001, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000, 191_999,
+    192_000,
 ];
 
 fn resampler(hz: u32) -> Resampler {
@@ -180,11 +181,13 @@ fn a_finished_resampler_starts_anew() {
 #[test]
 fn a_resampler_that_starts_at_a_whole_second_agrees_with_one_that_ran_from_the_start() {
     for hz in RATES {
-        let samples: Vec<f32> = (0..4 * hz).map(|i| ((i as f32 * 0.37).sin() + (i as f32 * 0.011).sin()) * 0.4).collect();
+        let samples: Vec<f32> =
+            (0..4 * hz).map(|i| ((i as f32 * 0.37).sin() + (i as f32 * 0.011).sin()) * 0.4).collect();
         let whole = resampled(hz, &samples);
         let late = resampled(hz, &samples[2 * hz as usize..]);
         let skip = resampler(hz).history_ticks() as usize;
-        let exact = hz == 16_000 || Plan::new(SampleRate::try_from(hz).unwrap()).table <= 640 && hz % 100 == 0 || hz == 11_025;
+        let exact =
+            hz == 16_000 || Plan::new(SampleRate::try_from(hz).unwrap()).table <= 640 && hz % 100 == 0 || hz == 11_025;
         for (a, b) in whole[32_000 + skip..].iter().zip(&late[skip..]) {
             assert!(if exact { a == b } else { (a - b).abs() < 1e-5 }, "{hz}: {a} and {b}");
         }
