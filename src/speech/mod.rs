@@ -1,4 +1,8 @@
 //! Sound becomes words: audio formats, speech detection, utterances, recognition, doubts.
 
 pub mod asr;
+pub mod audio;
+pub mod confidence;
+pub mod front;
 pub mod stream;
+pub mod vad;
