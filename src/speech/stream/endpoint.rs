@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::FRAME;
-use crate::domain::time::TICKS_PER_SECOND;
+use crate::{domain::time::TICKS_PER_SECOND, speech::vad::FRAME};
 
 /// After an utterance has lasted `after_ms`, it ends at a pause of `silence_ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

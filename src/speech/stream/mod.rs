@@ -5,6 +5,3 @@
 pub mod agreement;
 pub mod endpoint;
 pub mod session;
-
-/// Samples in a frame: 32 ms at 16 kHz, what the speech detector takes.
-pub const FRAME: usize = 512;

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
-use super::{
-    FRAME,
-    endpoint::{EndpointConfig, frames_of},
-};
-use crate::domain::{
-    probability::Probability,
-    time::{Tick, TickSpan},
+use super::endpoint::{EndpointConfig, frames_of};
+use crate::{
+    domain::{
+        probability::Probability,
+        time::{Tick, TickSpan},
+    },
+    speech::vad::FRAME,
 };
 
 /// Why an utterance ended.
@@ -59,7 +59,7 @@ pub enum Action {
 ///
 /// ```
 /// use vivavoce::domain::probability::Probability;
-/// use vivavoce::speech::stream::{FRAME, endpoint::EndpointConfig, session::{Action, Session}};
+/// use vivavoce::speech::{stream::{endpoint::EndpointConfig, session::{Action, Session}}, vad::FRAME};
 /// let mut session = Session::new(EndpointConfig::default(), 1_000).unwrap();
 /// let mut closed = 0;
 /// for n in 0..200 {
@@ -196,6 +196,12 @@ impl Session {
         }
         if frames >= frames_of(self.config.longest_ms) {
             let utterance = self.take(self.least_voiced(), EndpointReason::TooLong);
+            let speech_left = self.held.iter().any(|f| f.speech.value() >= self.config.start_threshold);
+            if !speech_left {
+                self.state = State::Idle;
+                return vec![Action::Close(utterance)];
+            }
+            let quiet = quiet.min(self.held.len());
             self.state = State::Speaking { quiet, partial_at: self.held.len(), partial_running: false };
             return vec![Action::Close(utterance), Action::SpeechBegan(self.start)];
         }
