@@ -165,6 +165,18 @@ impl Front {
         self.session.settled()
     }
 
+    /// Where the next frame begins: everything before it was looked at.
+    #[must_use]
+    pub fn position(&self) -> Tick {
+        self.session.position()
+    }
+
+    /// Whether an utterance goes on.
+    #[must_use]
+    pub const fn is_speaking(&self) -> bool {
+        self.session.is_speaking()
+    }
+
     fn frames(&mut self, heard: &mut Vec<Heard>) {
         let whole = self.ticks.len() / FRAME * FRAME;
         let ticks = std::mem::take(&mut self.ticks);

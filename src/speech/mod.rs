@@ -5,4 +5,5 @@ pub mod audio;
 pub mod confidence;
 pub mod front;
 pub mod stream;
+pub mod timing;
 pub mod vad;

@@ -174,6 +174,12 @@ impl Session {
         self.start
     }
 
+    /// Whether an utterance goes on.
+    #[must_use]
+    pub const fn is_speaking(&self) -> bool {
+        matches!(self.state, State::Speaking { .. })
+    }
+
     fn idle(&mut self, speech: Probability) -> Vec<Action> {
         if speech.value() >= self.config.start_threshold {
             self.state = State::Speaking { quiet: 0, partial_at: self.held.len(), partial_running: false };

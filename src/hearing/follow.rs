@@ -1,0 +1,62 @@
+//! Following the record of a hearing: every entry once and in order, from any position, as long as the hearing lasts.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use tokio::sync::watch;
+
+use crate::{
+    domain::{
+        change::{Change, EntrySeq},
+        id::HearingId,
+    },
+    record::{
+        entry::Entry,
+        store::{RecordError, RecordStore},
+    },
+};
+
+/// Entries read at a time.
+const PAGE: usize = 100;
+
+/// A reader of the record at a position. Slow or fast, it holds nobody up.
+#[derive(Debug)]
+pub struct Follower {
+    store: Arc<dyn RecordStore>,
+    hearing: HearingId,
+    after: EntrySeq,
+    page: VecDeque<Entry>,
+    news: watch::Receiver<EntrySeq>,
+    ended: bool,
+}
+
+impl Follower {
+    /// A reader of the entries after `after`.
+    #[must_use]
+    pub fn new(store: Arc<dyn RecordStore>, hearing: HearingId, after: EntrySeq) -> Self {
+        let news = store.subscribe(hearing);
+        Self { store, hearing, after, page: VecDeque::new(), news, ended: false }
+    }
+
+    /// The next entry, as soon as it is there; `None` after the entry that closed the hearing, or when the store stops.
+    /// Nothing is lost if the future is dropped.
+    ///
+    /// # Errors
+    /// Whatever reading the record gives.
+    pub async fn next(&mut self) -> Result<Option<Entry>, RecordError> {
+        loop {
+            if let Some(entry) = self.page.pop_front() {
+                self.after = entry.seq;
+                self.ended = matches!(entry.change, Change::HearingClosed {});
+                return Ok(Some(entry));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            self.news.mark_unchanged();
+            self.page = self.store.entries(self.hearing, self.after, PAGE).await?.into();
+            if self.page.is_empty() && self.news.changed().await.is_err() {
+                return Ok(None);
+            }
+        }
+    }
+}

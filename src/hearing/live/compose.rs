@@ -1,0 +1,71 @@
+//! A hypothesis becomes a segment of the record.
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        channel::ChannelSetup,
+        engine::EngineInfo,
+        hypothesis::Hypothesis,
+        id::{HearingId, SegmentId},
+        segment::{Segment, Word},
+        time::Span,
+    },
+    speech::{
+        confidence::{Sound, judge},
+        front::HeardUtterance,
+        timing::lay_on_speech,
+    },
+};
+
+/// The segment of an utterance: word times laid on the speech, doubts flagged.
+pub(crate) fn segment(
+    hearing: HearingId,
+    channel: &ChannelSetup,
+    heard: &HeardUtterance,
+    mut hypothesis: Hypothesis,
+    engine: &EngineInfo,
+) -> Segment {
+    let utterance = &heard.utterance;
+    lay_on_speech(&mut hypothesis, &utterance.speech);
+    let sound = Sound {
+        span: utterance.span,
+        speech: &utterance.speech,
+        level: heard.level,
+        languages: &channel.languages,
+    };
+    let judgement = judge(&hypothesis, &sound);
+    let rate = channel.format.rate;
+    let span = rate.span_at(utterance.span);
+    Segment {
+        id: identity(hearing, channel, span),
+        channel: channel.id,
+        rate,
+        span,
+        language: hypothesis.language,
+        language_posterior: hypothesis.language_posterior,
+        words: hypothesis
+            .words
+            .into_iter()
+            .map(|w| Word { text: w.text, spaced: w.spaced, span: rate.span_at(w.span), score: w.score })
+            .collect(),
+        flags: judgement.flags,
+        captions: judgement.captions,
+        engine: engine.clone(),
+    }
+}
+
+/// The id of a segment is a function of where it stands, so that decoding the same audio of the same hearing again, after a
+/// crash say, names the same segment (UUID version 8 of a SHA-256).
+fn identity(hearing: HearingId, channel: &ChannelSetup, span: Span) -> SegmentId {
+    let mut hash = Sha256::new();
+    hash.update(b"vivavoce segment 1");
+    hash.update(hearing.uuid().as_bytes());
+    hash.update([channel.id.number()]);
+    hash.update(span.start().index().to_be_bytes());
+    let digest = hash.finalize();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    SegmentId::new(Uuid::new_v8(bytes))
+}

@@ -1,0 +1,47 @@
+//! A hearing while audio flows: one task a channel, and what they say while they work.
+
+mod channel;
+mod compose;
+mod stream;
+
+pub use stream::{LiveStream, Progress};
+
+use crate::domain::{
+    hypothesis::HeardWord,
+    id::ChannelId,
+    language::LanguageTag,
+    time::{SamplePos, SampleRate, Span},
+};
+
+pub(super) use stream::{ReadyChannel, StreamParts, start};
+
+/// What is said while a hearing goes on and never stored. A slow listener misses some of it.
+#[derive(Clone, Debug)]
+pub enum LiveEvent {
+    /// Somebody began to speak.
+    SpeechBegan {
+        /// Where.
+        channel: ChannelId,
+        /// About when, some of the silence before included.
+        at: SamplePos,
+    },
+    /// Text that may still change.
+    Partial(Box<Partial>),
+}
+
+/// Text of an utterance that goes on.
+#[derive(Clone, Debug)]
+pub struct Partial {
+    /// Where.
+    pub channel: ChannelId,
+    /// The channel's own rate.
+    pub rate: SampleRate,
+    /// What was looked at.
+    pub span: Span,
+    /// In which language.
+    pub language: LanguageTag,
+    /// The words so far, in ticks of the channel.
+    pub words: Vec<HeardWord>,
+    /// How many of the first two looks in a row agreed on.
+    pub stable: usize,
+}

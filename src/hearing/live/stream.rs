@@ -1,0 +1,271 @@
+//! The stream of one hearing: routes audio to the tasks of the channels and gathers what becomes of it.
+
+use std::{any::Any, sync::Arc};
+
+use tokio::{
+    sync::{broadcast, mpsc, watch},
+    task::JoinSet,
+};
+
+use super::{
+    LiveEvent,
+    channel::{ChannelParts, ChannelTask, Input, Marked},
+};
+use crate::{
+    domain::{
+        actor::Actor,
+        change::EntrySeq,
+        channel::ChannelSetup,
+        id::{ChannelId, HearingId},
+        time::SamplePos,
+    },
+    hearing::{HearingError, world::World},
+    record::{media::service::ChannelJournal, store::RecordStore},
+    speech::{
+        asr::{Recognizer, pool::Pool},
+        audio::{AudioError, format},
+        front::Front,
+    },
+};
+
+/// Pieces of audio, a second each at most, that wait for the task of a channel; then the sender waits.
+const QUEUE: usize = 64;
+
+/// Marks that wait to be sent; then the channel's task waits.
+const MARKS: usize = 256;
+
+/// One channel ready to take audio.
+pub(in crate::hearing) struct ReadyChannel {
+    pub(in crate::hearing) setup: ChannelSetup,
+    pub(in crate::hearing) journal: ChannelJournal,
+    pub(in crate::hearing) front: Front,
+    /// The next sample.
+    pub(in crate::hearing) next: SamplePos,
+}
+
+/// What a stream works with.
+pub(in crate::hearing) struct StreamParts {
+    pub(in crate::hearing) hearing: HearingId,
+    pub(in crate::hearing) actor: Actor,
+    pub(in crate::hearing) channels: Vec<ReadyChannel>,
+    pub(in crate::hearing) store: Arc<dyn RecordStore>,
+    pub(in crate::hearing) world: Arc<dyn World>,
+    pub(in crate::hearing) recognizer: Arc<dyn Recognizer>,
+    pub(in crate::hearing) pool: Arc<Pool>,
+    pub(in crate::hearing) events: broadcast::Sender<LiveEvent>,
+    /// Held while any task of the stream works: gives the hearing and the place among the streams free when dropped.
+    pub(in crate::hearing) hold: Arc<dyn Any + Send + Sync>,
+}
+
+/// What a stream has brought about, beside the entries of the record and the events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Everything before a mark has its results; those up to `after` come before it.
+    Marked {
+        /// The mark.
+        id: u64,
+        /// The last entry to be shown before it.
+        after: EntrySeq,
+    },
+    /// A channel is done: all its audio has its results.
+    ChannelDone {
+        /// Which.
+        channel: ChannelId,
+        /// The position of the next sample.
+        next: SamplePos,
+    },
+}
+
+/// Audio of one channel on its way.
+struct Route {
+    setup: ChannelSetup,
+    input: mpsc::Sender<Input>,
+    durable: watch::Receiver<SamplePos>,
+    start: SamplePos,
+}
+
+/// A running stream. Dropping it ends the input; the tasks then finish what they have, by themselves.
+pub struct LiveStream {
+    hearing: HearingId,
+    routes: Vec<Route>,
+    marked: mpsc::Receiver<Marked>,
+    tasks: JoinSet<Result<(ChannelId, SamplePos), HearingError>>,
+    /// Marks that some channels have still to pass: the mark, how many, the last entry so far.
+    marks: Vec<(u64, usize, EntrySeq)>,
+}
+
+impl std::fmt::Debug for LiveStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LiveStream").field("hearing", &self.hearing).finish_non_exhaustive()
+    }
+}
+
+/// Starts the tasks of a stream.
+pub(in crate::hearing) fn start(parts: StreamParts) -> LiveStream {
+    let (done, marked) = mpsc::channel(MARKS);
+    let mut tasks = JoinSet::new();
+    let mut routes = Vec::with_capacity(parts.channels.len());
+    for channel in parts.channels {
+        let (sender, input) = mpsc::channel(QUEUE);
+        routes.push(Route {
+            setup: channel.setup.clone(),
+            input: sender,
+            durable: channel.journal.durable(),
+            start: channel.next,
+        });
+        let id = channel.setup.id;
+        let task = ChannelTask::new(
+            ChannelParts {
+                hearing: parts.hearing,
+                setup: channel.setup,
+                front: channel.front,
+                journal: channel.journal,
+                store: Arc::clone(&parts.store),
+                actor: parts.actor.clone(),
+                world: Arc::clone(&parts.world),
+                recognizer: Arc::clone(&parts.recognizer),
+                pool: Arc::clone(&parts.pool),
+                events: parts.events.clone(),
+                marked: done.clone(),
+            },
+            channel.next,
+        );
+        let hold = Arc::clone(&parts.hold);
+        tasks.spawn(async move {
+            let next = task.run(input).await;
+            drop(hold);
+            Ok((id, next?))
+        });
+    }
+    LiveStream { hearing: parts.hearing, routes, marked, tasks, marks: Vec::new() }
+}
+
+impl LiveStream {
+    /// Where each channel goes on.
+    #[must_use]
+    pub fn positions(&self) -> Vec<(ChannelId, SamplePos)> {
+        self.routes.iter().map(|r| (r.setup.id, r.start)).collect()
+    }
+
+    /// How far the audio of each channel is on disk. Changes while the stream runs.
+    #[must_use]
+    pub fn durable(&self) -> Vec<(ChannelId, watch::Receiver<SamplePos>)> {
+        self.routes.iter().map(|r| (r.setup.id, r.durable.clone())).collect()
+    }
+
+    /// Hands audio in: of channel `number`, or with 0 interleaved of all channels. Waits while the channel is busy; that
+    /// is how a sender is slowed.
+    ///
+    /// If the future is dropped, a part of the samples may have been taken; the next position tells.
+    ///
+    /// # Errors
+    /// [`HearingError::NoSuchChannel`], [`HearingError::MixedFormats`], [`HearingError::Audio`] for bytes that are no whole
+    /// samples, [`HearingError::Stopped`] when a channel's task has ended: [`LiveStream::progress`] says why.
+    pub async fn audio(&self, number: u32, first: Option<SamplePos>, bytes: &[u8]) -> Result<(), HearingError> {
+        if number == 0 {
+            return self.interleaved(first, bytes).await;
+        }
+        let route = self.routes.iter().find(|r| u32::from(r.setup.id.number()) == number);
+        let route = route.ok_or(HearingError::NoSuchChannel { channel: number, hearing: self.hearing })?;
+        self.pass_on(route, first, bytes).await
+    }
+
+    async fn interleaved(&self, first: Option<SamplePos>, bytes: &[u8]) -> Result<(), HearingError> {
+        let one = &self.routes[0];
+        if self.routes.iter().any(|r| r.setup.format != one.setup.format) {
+            return Err(HearingError::MixedFormats { hearing: self.hearing });
+        }
+        let mut channels = vec![Vec::with_capacity(bytes.len() / self.routes.len()); self.routes.len()];
+        format::deinterleave(one.setup.format.encoding, bytes, &mut channels)
+            .map_err(|source| HearingError::Audio { channel: one.setup.id, source })?;
+        for (route, bytes) in self.routes.iter().zip(channels) {
+            self.pass_on(route, first, &bytes).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends pieces of a second at most, so that the work on one message is bounded whatever its size.
+    async fn pass_on(&self, route: &Route, first: Option<SamplePos>, bytes: &[u8]) -> Result<(), HearingError> {
+        let format = route.setup.format;
+        let sample = format.encoding.bytes_per_sample();
+        if bytes.len() % sample != 0 {
+            let source = AudioError::PartialSample { encoding: format.encoding, bytes: bytes.len() as u64 };
+            return Err(HearingError::Audio { channel: route.setup.id, source });
+        }
+        let second = usize::try_from(format.rate.hz()).unwrap_or(usize::MAX);
+        let mut first = first;
+        for piece in bytes.chunks(second * sample) {
+            let input = Input::Audio { first, bytes: piece.to_vec() };
+            route.input.send(input).await.map_err(|_gone| HearingError::Stopped { hearing: self.hearing })?;
+            first = first.map(|f| f.plus((piece.len() / sample) as u64));
+        }
+        Ok(())
+    }
+
+    /// Sets a mark; [`Progress::Marked`] comes when everything before it, on every channel, has its results.
+    ///
+    /// # Errors
+    /// [`HearingError::Stopped`] when a channel's task has ended.
+    pub async fn mark(&mut self, id: u64) -> Result<(), HearingError> {
+        self.marks.push((id, self.routes.len(), EntrySeq::START));
+        for route in &self.routes {
+            let sent = route.input.send(Input::Marker(id)).await;
+            sent.map_err(|_gone| HearingError::Stopped { hearing: self.hearing })?;
+        }
+        Ok(())
+    }
+
+    /// Ends the input: every utterance gets its text, then the channels are done.
+    pub fn end(&mut self) {
+        self.routes.clear();
+    }
+
+    /// The next progress; `None` when all channels are done. May be dropped and called again.
+    ///
+    /// # Errors
+    /// What ended the task of a channel.
+    pub async fn progress(&mut self) -> Option<Result<Progress, HearingError>> {
+        loop {
+            tokio::select! {
+                biased;
+                Some(marked) = self.marked.recv() => {
+                    if let Some(progress) = self.passed(marked) {
+                        return Some(Ok(progress));
+                    }
+                }
+                task = self.tasks.join_next() => {
+                    let hearing = self.hearing;
+                    return task.map(|ended| match ended {
+                        Ok(Ok((channel, next))) => Ok(Progress::ChannelDone { channel, next }),
+                        Ok(Err(error)) => Err(error),
+                        Err(panicked) => {
+                            tracing::error!(hearing.id = %hearing, error = %panicked, "the task of a channel panicked");
+                            Err(HearingError::Stopped { hearing })
+                        }
+                    });
+                }
+            }
+        }
+    }
+
+    /// Counts a channel that has passed a mark; the mark itself when it was the last.
+    fn passed(&mut self, marked: Marked) -> Option<Progress> {
+        let index = self.marks.iter().position(|m| m.0 == marked.id)?;
+        let mark = &mut self.marks[index];
+        mark.1 -= 1;
+        mark.2 = mark.2.max(marked.after);
+        let (id, left, after) = *mark;
+        if left > 0 {
+            return None;
+        }
+        self.marks.remove(index);
+        Some(Progress::Marked { id, after })
+    }
+}
+
+impl Drop for LiveStream {
+    /// The tasks go on without the stream: what was taken gets its text.
+    fn drop(&mut self) {
+        self.tasks.detach_all();
+    }
+}

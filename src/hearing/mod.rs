@@ -1,0 +1,151 @@
+//! What people do with a hearing: open it, stream into it, follow it, read it, close it. The only place where audio,
+//! recognition and record meet.
+
+pub mod follow;
+pub mod live;
+pub mod service;
+pub mod world;
+
+use crate::domain::{
+    channel::LabelError,
+    fault::{Fault, FaultKind},
+    id::{ChannelId, HearingId},
+    language::LanguageTag,
+    time::SamplePos,
+};
+use crate::{
+    record::{media::MediaError, store::RecordError},
+    speech::{asr::AsrError, audio::AudioError, front::FrontError},
+};
+
+/// Why something could not be done with a hearing.
+#[derive(Debug, thiserror::Error)]
+pub enum HearingError {
+    /// None or more than 16 channels.
+    #[error("{count} channels: a hearing has 1 to 16")]
+    ChannelCount {
+        /// How many were named.
+        count: usize,
+    },
+    /// A channel number twice.
+    #[error("channel {channel} is named twice")]
+    ChannelTwice {
+        /// Which.
+        channel: ChannelId,
+    },
+    /// A channel that the hearing does not have.
+    #[error("channel {channel} is not one of hearing {hearing}")]
+    NoSuchChannel {
+        /// The number asked for.
+        channel: u32,
+        /// The hearing.
+        hearing: HearingId,
+    },
+    /// Interleaved audio of channels that are written differently.
+    #[error("the channels of hearing {hearing} have different formats: send each on its own")]
+    MixedFormats {
+        /// The hearing.
+        hearing: HearingId,
+    },
+    /// A language that the model does not know.
+    #[error("model {model} does not know the language {language} of channel {channel}: {remedy}")]
+    UnknownLanguage {
+        /// The channel.
+        channel: ChannelId,
+        /// The language.
+        language: LanguageTag,
+        /// The model.
+        model: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Text that cannot be a reference or a label.
+    #[error("the hearing's reference cannot be taken")]
+    Reference {
+        /// Why.
+        #[source]
+        source: LabelError,
+    },
+    /// A stream runs already.
+    #[error("hearing {hearing} has a stream already: end that one first")]
+    Streaming {
+        /// The hearing.
+        hearing: HearingId,
+    },
+    /// The hearing is closed.
+    #[error("hearing {hearing} is closed")]
+    Closed {
+        /// The hearing.
+        hearing: HearingId,
+    },
+    /// Too many streams at a time.
+    #[error("{streams} streams run already, the most this server takes: try again in 5 seconds")]
+    Full {
+        /// How many.
+        streams: usize,
+    },
+    /// Audio out of order.
+    #[error("channel {channel} goes on at sample {}, not at {}", expected.index(), found.index())]
+    OutOfOrder {
+        /// The channel.
+        channel: ChannelId,
+        /// The next sample.
+        expected: SamplePos,
+        /// What was sent.
+        found: SamplePos,
+    },
+    /// Audio that cannot be used.
+    #[error("channel {channel}: {source}")]
+    Audio {
+        /// The channel.
+        channel: ChannelId,
+        /// What is wrong with it.
+        source: AudioError,
+    },
+    /// The pipeline could not be set up.
+    #[error("the pipeline of channel {channel} cannot be set up")]
+    Front {
+        /// The channel.
+        channel: ChannelId,
+        /// Why.
+        #[source]
+        source: FrontError,
+    },
+    /// The audio journal failed.
+    #[error(transparent)]
+    Media(#[from] MediaError),
+    /// The record failed.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Recognition failed.
+    #[error(transparent)]
+    Recognition(#[from] AsrError),
+    /// The task of a channel is gone.
+    #[error("the pipeline of hearing {hearing} stopped: end the stream and open another")]
+    Stopped {
+        /// The hearing.
+        hearing: HearingId,
+    },
+}
+
+impl Fault for HearingError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::ChannelCount { .. }
+            | Self::ChannelTwice { .. }
+            | Self::NoSuchChannel { .. }
+            | Self::MixedFormats { .. }
+            | Self::UnknownLanguage { .. }
+            | Self::Reference { .. }
+            | Self::OutOfOrder { .. } => FaultKind::Invalid,
+            Self::Streaming { .. } | Self::Closed { .. } => FaultKind::Conflict,
+            Self::Full { .. } => FaultKind::Overloaded { retry_after: std::time::Duration::from_secs(5) },
+            Self::Audio { source, .. } => source.kind(),
+            Self::Front { source, .. } => source.kind(),
+            Self::Media(source) => source.kind(),
+            Self::Record(source) => source.kind(),
+            Self::Recognition(source) => source.kind(),
+            Self::Stopped { .. } => FaultKind::Unavailable,
+        }
+    }
+}

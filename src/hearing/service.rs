@@ -1,0 +1,354 @@
+//! The hearings of a court: what can be done with them, whatever door it comes through.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
+
+use super::{
+    HearingError,
+    follow::Follower,
+    live::{self, LiveEvent, LiveStream, ReadyChannel, StreamParts},
+    world::World,
+};
+use crate::{
+    domain::{
+        actor::{Actor, Attribution, Purpose},
+        change::{Change, EntrySeq, IntervalClass},
+        channel::{ChannelSetup, Label},
+        id::{ChannelId, HearingId},
+        time::SamplePos,
+    },
+    record::{
+        entry::Entry,
+        export::{document::Transcript, Format},
+        media::{service::AudioJournal, writer::Opening},
+        store::{HearingSummary, RecordStore},
+    },
+    speech::{
+        asr::{Pass, Recognizer, pool::Pool},
+        front::{Front, FrontConfig},
+        vad::SpeechDetector,
+    },
+};
+
+/// Makes a fresh speech detector for a channel.
+pub type Detectors = Arc<dyn Fn() -> Box<dyn SpeechDetector> + Send + Sync>;
+
+/// Partials and beginnings of speech that a slow listener may fall behind; then it misses the oldest.
+const EVENTS: usize = 256;
+
+/// Entries read at a time when a whole record is.
+const PAGE: usize = 1_000;
+
+/// What the service is made of.
+pub struct Parts {
+    /// The record.
+    pub store: Arc<dyn RecordStore>,
+    /// The audio.
+    pub journal: AudioJournal,
+    /// The engine.
+    pub recognizer: Arc<dyn Recognizer>,
+    /// Its threads.
+    pub pool: Arc<Pool>,
+    /// Speech detectors.
+    pub detectors: Detectors,
+    /// Where utterances end and how often partials come.
+    pub front: FrontConfig,
+    /// Streams at a time over all hearings.
+    pub max_streams: usize,
+    /// The clock and the dice.
+    pub world: Arc<dyn World>,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("front", &self.front).field("max_streams", &self.max_streams).finish_non_exhaustive()
+    }
+}
+
+/// The hearings of a court.
+#[derive(Debug)]
+pub struct Hearings {
+    parts: Parts,
+    places: Arc<Semaphore>,
+    live: Mutex<HashMap<HearingId, Live>>,
+}
+
+/// A hearing that is listened to or streamed into.
+#[derive(Debug)]
+struct Live {
+    events: broadcast::Sender<LiveEvent>,
+    /// Whether a stream runs; the sender is held by the stream.
+    streaming: watch::Receiver<bool>,
+}
+
+/// Held by the tasks of a stream: when the last of them is done, the hearing and the place among the streams are free.
+struct Hold {
+    _place: OwnedSemaphorePermit,
+    streaming: watch::Sender<bool>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.streaming.send_replace(false);
+    }
+}
+
+impl Hearings {
+    /// The service over its parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let places = Arc::new(Semaphore::new(parts.max_streams));
+        Self { parts, places, live: Mutex::new(HashMap::new()) }
+    }
+
+    /// The engine that finals are made with.
+    #[must_use]
+    pub fn recognizer(&self) -> &Arc<dyn Recognizer> {
+        &self.parts.recognizer
+    }
+
+    /// Streams at a time over all hearings.
+    #[must_use]
+    pub const fn max_streams(&self) -> usize {
+        self.parts.max_streams
+    }
+
+    /// Streams that run now.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        self.parts.max_streams - self.places.available_permits()
+    }
+
+    /// Decodes that wait.
+    #[must_use]
+    pub fn waiting(&self) -> crate::speech::asr::pool::Depth {
+        self.parts.pool.depth()
+    }
+
+    /// Opens a hearing.
+    ///
+    /// # Errors
+    /// [`HearingError::ChannelCount`], [`HearingError::ChannelTwice`], [`HearingError::UnknownLanguage`],
+    /// [`HearingError::Reference`], or what the record says.
+    pub async fn open(
+        &self,
+        reference: String,
+        mut channels: Vec<ChannelSetup>,
+        by: Actor,
+    ) -> Result<HearingId, HearingError> {
+        let reference = Label::try_from(reference).map_err(|source| HearingError::Reference { source })?;
+        channels.sort_by_key(|c| c.id);
+        self.check(&channels)?;
+        let hearing = HearingId::new(self.parts.world.draw_id());
+        let ids: Vec<ChannelId> = channels.iter().map(|c| c.id).collect();
+        let opened = Change::HearingOpened { reference: reference.into(), channels };
+        self.append(hearing, opened, by.clone(), Purpose::Collection).await?;
+        for channel in ids {
+            let began =
+                Change::IntervalBegan { channel, first_sample: SamplePos::ZERO, class: IntervalClass::Open };
+            self.append(hearing, began, by.clone(), Purpose::Collection).await?;
+        }
+        tracing::info!(hearing.id = %hearing, "hearing opened");
+        Ok(hearing)
+    }
+
+    fn check(&self, channels: &[ChannelSetup]) -> Result<(), HearingError> {
+        if !(1..=usize::from(ChannelId::MAX)).contains(&channels.len()) {
+            return Err(HearingError::ChannelCount { count: channels.len() });
+        }
+        if let Some(pair) = channels.windows(2).find(|pair| pair[0].id == pair[1].id) {
+            return Err(HearingError::ChannelTwice { channel: pair[0].id });
+        }
+        for channel in channels {
+            if let Some(language) = channel.languages.tags().iter().find(|l| !self.parts.recognizer.knows(l)) {
+                return Err(HearingError::UnknownLanguage {
+                    channel: channel.id,
+                    language: language.clone(),
+                    model: self.parts.recognizer.info(Pass::Final).model.clone(),
+                    remedy: "name languages that it was trained on, or import a model that knows this one",
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes a hearing. A stream that still runs is waited for.
+    ///
+    /// # Errors
+    /// [`HearingError::Streaming`] while audio may still come; what the record says, such as that the hearing is closed.
+    pub async fn close(&self, hearing: HearingId, by: Actor) -> Result<EntrySeq, HearingError> {
+        if self.live().get(&hearing).is_some_and(|l| *l.streaming.borrow()) {
+            return Err(HearingError::Streaming { hearing });
+        }
+        let receipt = self.append(hearing, Change::HearingClosed {}, by, Purpose::Collection).await?;
+        self.live().remove(&hearing);
+        tracing::info!(hearing.id = %hearing, "hearing closed");
+        Ok(receipt)
+    }
+
+    /// Starts the stream of a hearing. It goes on where the last one ended.
+    ///
+    /// # Errors
+    /// [`HearingError::Closed`], [`HearingError::Streaming`], [`HearingError::Full`], or what the record, the journal and
+    /// the pipeline say.
+    pub async fn stream(&self, hearing: HearingId, by: Actor) -> Result<LiveStream, HearingError> {
+        let summary = self.parts.store.hearing(hearing).await?;
+        if summary.closed_at.is_some() {
+            return Err(HearingError::Closed { hearing });
+        }
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let place = place.map_err(|_full| HearingError::Full { streams: self.parts.max_streams })?;
+        let (events, hold) = self.claim(hearing, place)?;
+        let mut channels = Vec::with_capacity(summary.channels.len());
+        for setup in summary.channels {
+            channels.push(self.ready(hearing, setup).await?);
+        }
+        Ok(live::start(StreamParts {
+            hearing,
+            actor: by,
+            channels,
+            store: Arc::clone(&self.parts.store),
+            world: Arc::clone(&self.parts.world),
+            recognizer: Arc::clone(&self.parts.recognizer),
+            pool: Arc::clone(&self.parts.pool),
+            events,
+            hold,
+        }))
+    }
+
+    /// Makes the stream the only one of its hearing.
+    fn claim(
+        &self,
+        hearing: HearingId,
+        place: OwnedSemaphorePermit,
+    ) -> Result<(broadcast::Sender<LiveEvent>, Arc<Hold>), HearingError> {
+        let mut live = self.live();
+        if live.get(&hearing).is_some_and(|l| *l.streaming.borrow()) {
+            return Err(HearingError::Streaming { hearing });
+        }
+        let (streaming, running) = watch::channel(true);
+        let events = match live.get_mut(&hearing) {
+            Some(entry) => {
+                entry.streaming = running;
+                entry.events.clone()
+            }
+            None => {
+                let events = broadcast::Sender::new(EVENTS);
+                live.insert(hearing, Live { events: events.clone(), streaming: running });
+                events
+            }
+        };
+        Ok((events, Arc::new(Hold { _place: place, streaming })))
+    }
+
+    async fn ready(&self, hearing: HearingId, setup: ChannelSetup) -> Result<ReadyChannel, HearingError> {
+        let opening = Opening {
+            hearing,
+            channel: setup.id,
+            format: setup.format,
+            acknowledged: SamplePos::ZERO,
+            nonce_prefix: self.parts.world.draw_bytes(),
+            now: self.parts.world.now(),
+        };
+        let (journal, cut) = self.parts.journal.open(opening).await?;
+        if let Some(cut) = cut {
+            tracing::warn!(hearing.id = %hearing, channel.id = %setup.id, bytes = cut.bytes, "a torn tail of the audio journal was cut");
+        }
+        let next = *journal.durable().borrow();
+        let front = Front::new(setup.format, next, &self.parts.front, (self.parts.detectors)())
+            .map_err(|source| HearingError::Front { channel: setup.id, source })?;
+        Ok(ReadyChannel { setup, journal, front, next })
+    }
+
+    /// Follows the record from a position on.
+    ///
+    /// # Errors
+    /// What the record says of a hearing that is not known.
+    pub async fn follow(&self, hearing: HearingId, after: EntrySeq) -> Result<Follower, HearingError> {
+        self.parts.store.hearing(hearing).await?;
+        Ok(Follower::new(Arc::clone(&self.parts.store), hearing, after))
+    }
+
+    /// Listens to what is said while a hearing goes on.
+    #[must_use]
+    pub fn listen(&self, hearing: HearingId) -> broadcast::Receiver<LiveEvent> {
+        let mut live = self.live();
+        let entry = live.entry(hearing).or_insert_with(|| Live {
+            events: broadcast::Sender::new(EVENTS),
+            streaming: watch::channel(false).1,
+        });
+        entry.events.subscribe()
+    }
+
+    /// A page of the record.
+    ///
+    /// # Errors
+    /// What the record says.
+    pub async fn read(
+        &self,
+        hearing: HearingId,
+        after: EntrySeq,
+        limit: usize,
+    ) -> Result<(HearingSummary, Vec<Entry>), HearingError> {
+        let summary = self.parts.store.hearing(hearing).await?;
+        let entries = self.parts.store.entries(hearing, after, limit).await?;
+        Ok((summary, entries))
+    }
+
+    /// Every hearing, in the order in which they were opened.
+    ///
+    /// # Errors
+    /// What the record says.
+    pub async fn list(&self) -> Result<Vec<HearingSummary>, HearingError> {
+        Ok(self.parts.store.hearings().await?)
+    }
+
+    /// The record of a hearing as a document.
+    ///
+    /// # Errors
+    /// What the record says.
+    pub async fn export(&self, hearing: HearingId, format: Format) -> Result<String, HearingError> {
+        let mut entries = Vec::new();
+        loop {
+            let after = entries.last().map_or(EntrySeq::START, |e: &Entry| e.seq);
+            let page = self.parts.store.entries(hearing, after, PAGE).await?;
+            let last = page.len() < PAGE;
+            entries.extend(page);
+            if last {
+                break;
+            }
+        }
+        let transcript = Transcript::from_entries(hearing, &entries);
+        Ok(format.write(&transcript))
+    }
+
+    async fn append(
+        &self,
+        hearing: HearingId,
+        change: Change,
+        actor: Actor,
+        purpose: Purpose,
+    ) -> Result<EntrySeq, HearingError> {
+        let by = Attribution { actor, purpose, at: self.parts.world.now() };
+        Ok(self.parts.store.append(hearing, change, by).await?.seq)
+    }
+
+    /// Closes the store. Streams must have ended.
+    ///
+    /// # Errors
+    /// What the record says.
+    pub async fn shut_down(self) -> Result<(), HearingError> {
+        self.parts.journal.stop().await;
+        Ok(self.parts.store.close().await?)
+    }
+
+    /// Nothing panics while the lock is held, so a poisoned one is sound.
+    fn live(&self) -> MutexGuard<'_, HashMap<HearingId, Live>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
