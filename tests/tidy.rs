@@ -274,6 +274,7 @@ fn layering(source: &Source) -> Vec<String> {
     stranger.into_iter().chain(wrong.map(|to| format!("{wing} may not use {to}"))).collect()
 }
 
+#[expect(clippy::print_stdout, reason = "a note is for whoever runs this")]
 fn file_length(source: &Source) -> Vec<String> {
     if !source.in_src() || is_test_file(&source.path) {
         return vec![];
