@@ -86,8 +86,8 @@ pub fn by_characters(language: &LanguageTag) -> bool {
 ///
 /// ```
 /// use vivavoce::text::normalize::normalize;
-/// assert_eq!(normalize("Mr. O'Neil didn't pay $1,250!", &"en".parse().unwrap()),
-///            "mister o'neil did not pay one thousand two hundred fifty");
+/// assert_eq!(normalize("Mr. O'Neil didn't pay $2,350!", &"en".parse().unwrap()),
+///            "mister o'neil did not pay two thousand three hundred fifty");
 /// assert_eq!(normalize("«L’accusé» [rires] paie 1 250 €.", &"fr-CA".parse().unwrap()), "l'accusé paie 1250");
 /// ```
 #[must_use]

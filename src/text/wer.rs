@@ -85,8 +85,8 @@ enum Step {
 ///
 /// ```
 /// use vivavoce::text::wer::align;
-/// let found = align(&["ask", "not", "what"], &["ask", "what", "now"]);
-/// assert_eq!((found.tally.errors(), found.right), (2, vec![true, true, false]));
+/// let found = align(&["ask", "not", "what"], &["ask", "not", "of", "what"]);
+/// assert_eq!((found.tally.errors(), found.right), (1, vec![true, true, false, true]));
 /// ```
 #[must_use]
 pub fn align<T: PartialEq>(reference: &[T], hypothesis: &[T]) -> Alignment {
