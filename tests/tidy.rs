@@ -3,12 +3,12 @@
 //! No dependency beyond std, so that it builds in a second and runs first. Each rule is first tried on small texts that
 //! break it and on texts that do not; a rule that stopped seeing anything fails there and not in silence.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+#[path = "tidy/source.rs"]
+mod source;
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use source::{Source, body, kept_files, matching, root, sources, tokens};
 
 /// The wings from left to right; a wing may use those in rows above its own, and none beside it.
 const LAYERS: [&[&str]; 9] = [
@@ -29,171 +29,6 @@ const FILE_LINES: (usize, usize) = (600, 400);
 const FUNCTION_LINES: usize = 70;
 /// A file of sound or weights above this many bytes does not belong in the history.
 const MEDIA_BYTES: u64 = 64 * 1024;
-
-/// What a character of a Rust file belongs to.
-#[derive(Clone, Copy, PartialEq)]
-enum Kind {
-    Code,
-    Comment,
-    Literal,
-}
-
-/// One file, seen whole and by kind. The views keep every line where it was.
-struct Source {
-    path: String,
-    raw: String,
-    code: String,
-    literals: String,
-    /// `code` without the items that are compiled for tests only.
-    production: String,
-}
-
-impl Source {
-    fn new(path: &str, raw: &str) -> Self {
-        let kinds = kinds(raw);
-        let view = |wanted| kinds.iter().map(|&(c, k)| if k == wanted || c == '\n' { c } else { ' ' }).collect();
-        let code: String = view(Kind::Code);
-        let production = if is_test_file(path) { String::new() } else { without_tests(&code) };
-        Self { path: path.into(), raw: raw.into(), literals: view(Kind::Literal), code, production }
-    }
-
-    fn in_src(&self) -> bool {
-        self.path.starts_with("src/")
-    }
-
-    fn is_rust(&self) -> bool {
-        self.path.ends_with(".rs")
-    }
-
-    /// The module path below the crate: `["speech", "asr", "pool"]` of src/speech/asr/pool.rs.
-    fn module(&self) -> Vec<&str> {
-        let inner = self.path.trim_start_matches("src/").trim_end_matches(".rs");
-        inner.split('/').filter(|part| !matches!(*part, "mod" | "lib")).collect()
-    }
-}
-
-fn is_test_file(path: &str) -> bool {
-    path.ends_with("/tests.rs") || path.contains("/tests/") || path.starts_with("tests/")
-}
-
-/// Sorts every character into code, comment or literal.
-fn kinds(text: &str) -> Vec<(char, Kind)> {
-    let c: Vec<char> = text.chars().collect();
-    let mut out = Vec::with_capacity(c.len());
-    while out.len() < c.len() {
-        let start = out.len();
-        let (end, kind) = piece(&c, start);
-        out.extend(c[start..end.clamp(start + 1, c.len())].iter().map(|&c| (c, kind)));
-    }
-    out
-}
-
-/// The end and the kind of the piece that begins at `i`; a piece of code is one character.
-fn piece(c: &[char], i: usize) -> (usize, Kind) {
-    let at = |k: usize| c.get(i + k).copied().unwrap_or(' ');
-    let find = |from: usize, wanted: &[char]| {
-        (from..c.len()).find(|&k| c[k..].starts_with(wanted)).map_or(c.len(), |k| k + wanted.len())
-    };
-    let in_word = i > 0 && (c[i - 1].is_alphanumeric() || c[i - 1] == '_');
-    match (at(0), at(1)) {
-        ('/', '/') => (find(i, &['\n']).saturating_sub(1), Kind::Comment),
-        ('/', '*') => (end_of_block_comment(c, i), Kind::Comment),
-        ('"', _) => (end_of_string(c, i), Kind::Literal),
-        ('r', '"' | '#') if !in_word || (c[i - 1] == 'b' && (i < 2 || !c[i - 2].is_alphanumeric())) => {
-            let hashes = c[i + 1..].iter().take_while(|&&c| c == '#').count();
-            if c.get(i + 1 + hashes) != Some(&'"') {
-                return (i + 1, Kind::Code);
-            }
-            let mut close = vec!['"'];
-            close.resize(hashes + 1, '#');
-            (find(i + hashes + 2, &close), Kind::Literal)
-        }
-        ('\'', '\\') => (find(i + 3, &['\'']), Kind::Literal),
-        ('\'', _) if at(2) == '\'' => (i + 3, Kind::Literal),
-        _ => (i + 1, Kind::Code),
-    }
-}
-
-fn end_of_string(c: &[char], start: usize) -> usize {
-    let mut i = start + 1;
-    while i < c.len() && c[i] != '"' {
-        i += if c[i] == '\\' { 2 } else { 1 };
-    }
-    i + 1
-}
-
-fn end_of_block_comment(c: &[char], start: usize) -> usize {
-    let (mut i, mut depth) = (start, 0);
-    while i < c.len() {
-        match (c[i], c.get(i + 1)) {
-            ('/', Some('*')) => (i, depth) = (i + 2, depth + 1),
-            ('*', Some('/')) => (i, depth) = (i + 2, depth - 1),
-            _ => i += 1,
-        }
-        if depth == 0 {
-            break;
-        }
-    }
-    i
-}
-
-/// The position behind the bracket that closes the one at `open`.
-fn matching(code: &str, open: usize, pair: (u8, u8)) -> usize {
-    let mut depth = 0;
-    for (i, b) in code.bytes().enumerate().skip(open) {
-        depth += i32::from(b == pair.0) - i32::from(b == pair.1);
-        if depth == 0 {
-            return i + 1;
-        }
-    }
-    code.len()
-}
-
-/// Where the item that begins at `from` opens its body or ends without one: the first `{` or `;` outside brackets.
-fn body(code: &str, from: usize) -> Option<usize> {
-    let mut depth = 0;
-    code.bytes().enumerate().skip(from).find_map(|(i, b)| {
-        depth += i32::from(matches!(b, b'(' | b'[')) - i32::from(matches!(b, b')' | b']'));
-        (depth == 0 && matches!(b, b'{' | b';')).then_some(i)
-    })
-}
-
-/// Blanks each item under a `#[cfg(test)]` or `#[cfg(all(test, ..))]`.
-fn without_tests(code: &str) -> String {
-    let mut out = code.to_owned();
-    for (start, _) in code.match_indices("#[cfg(") {
-        let attribute = matching(code, start + 1, (b'[', b']'));
-        let condition = &code[start..attribute];
-        if !tokens(condition).contains(&"test") || condition.contains("not(test") {
-            continue;
-        }
-        let end = match body(code, attribute) {
-            Some(at) if code.as_bytes()[at] == b'{' => matching(code, at, (b'{', b'}')),
-            Some(at) => at + 1,
-            None => code.len(),
-        };
-        let blank: String = code[start..end].bytes().map(|b| if b == b'\n' { '\n' } else { ' ' }).collect();
-        out.replace_range(start..end, &blank);
-    }
-    out
-}
-
-/// Words, `::`, and every other character by itself.
-fn tokens(code: &str) -> Vec<&str> {
-    let mut out = Vec::new();
-    let mut rest = code.trim_start();
-    while let Some(first) = rest.chars().next() {
-        let word = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
-        let length = match word {
-            0 if rest.starts_with("::") => 2,
-            0 => first.len_utf8(),
-            n => n,
-        };
-        out.push(&rest[..length]);
-        rest = rest[length..].trim_start();
-    }
-    out
-}
 
 fn has_word(text: &str, word: &str) -> bool {
     let inner = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
@@ -263,7 +98,7 @@ fn may_use(from: &str, to: &str) -> bool {
 }
 
 fn layering(source: &Source) -> Vec<String> {
-    if !source.in_src() || source.path == "src/lib.rs" || is_test_file(&source.path) {
+    if !source.in_src() || source.path == "src/lib.rs" || source.test {
         return vec![];
     }
     let module = source.module();
@@ -276,7 +111,7 @@ fn layering(source: &Source) -> Vec<String> {
 
 #[expect(clippy::print_stdout, reason = "a note is for whoever runs this")]
 fn file_length(source: &Source) -> Vec<String> {
-    if !source.in_src() || is_test_file(&source.path) {
+    if !source.in_src() || source.test {
         return vec![];
     }
     // A blanked test module leaves empty lines behind; they are not counted, the blank lines of real code are few.
@@ -368,7 +203,8 @@ fn confined_words(source: &Source) -> Vec<String> {
         let grpc = under("src/api/grpc/") || source.path == "src/api/grpc.rs";
         keep(path_of("pb") && !grpc, "a proto type (pb::)", "src/api/grpc");
         keep(tokens.contains(&"rusqlite") && !under("src/record/"), "rusqlite", "src/record");
-        keep(tokens.contains(&"whisper_rs") && !under("src/speech/asr/"), "whisper_rs", "src/speech/asr");
+        let whisper = has_word(&source.production, "whisper_rs");
+        keep(whisper && !under("src/speech/asr/"), "whisper_rs", "src/speech/asr and tests");
     }
     out
 }
@@ -388,7 +224,7 @@ fn names_and_docs(source: &Source) -> Vec<String> {
 /// The record is only ever appended to (I4): no statement may change or drop an entry. A trigger that forbids it
 /// (`BEFORE UPDATE ON entries`) is welcome.
 fn append_only(source: &Source) -> Vec<String> {
-    if !source.path.starts_with("src/record/store") || is_test_file(&source.path) {
+    if !source.path.starts_with("src/record/store") || source.test {
         return vec![];
     }
     let sql = if source.is_rust() { &source.literals } else { &source.raw };
@@ -397,54 +233,6 @@ fn append_only(source: &Source) -> Vec<String> {
     let tables = ["entries", "entry", "changes"];
     let pairs = verbs.iter().flat_map(|verb| tables.iter().map(move |table| format!("{verb}{table}")));
     pairs.filter(|statement| has_word(&sql, statement)).map(|s| format!("{s:?}: entries are only appended")).collect()
-}
-
-/// What git keeps, or, where there is no git, what lies here and is no build output.
-fn kept_files(root: &Path) -> Vec<PathBuf> {
-    // A container often builds a tree that another user owns; git asks to be told that this is meant.
-    let listed = Command::new("git").args(["-c", "safe.directory=*", "ls-files", "-z"]).current_dir(root).output();
-    match listed {
-        Ok(out) if out.status.success() && !out.stdout.is_empty() => {
-            String::from_utf8_lossy(&out.stdout).split_terminator('\0').map(PathBuf::from).collect()
-        }
-        Ok(_) | Err(_) => walk(root, root),
-    }
-}
-
-fn walk(root: &Path, folder: &Path) -> Vec<PathBuf> {
-    let mut out = Vec::new();
-    for entry in fs::read_dir(folder).expect("the tree can be read").flatten() {
-        let (path, name) = (entry.path(), entry.file_name());
-        let skipped = ["target", ".git", ".venv", "vivavoce-data", "demo-out", "bench-out"];
-        if skipped.iter().any(|s| name == *s) {
-            continue;
-        }
-        if path.is_dir() {
-            out.extend(walk(root, &path));
-        } else {
-            out.push(path.strip_prefix(root).expect("it lies below the root").to_path_buf());
-        }
-    }
-    out
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Every text that is kept, and every Rust file of src whether kept yet or not.
-fn sources() -> Vec<Source> {
-    let text = ["rs", "toml", "md", "proto", "sh", "sql", "html", "css", "js", "yml", "yaml", "service"];
-    let mut paths: BTreeSet<PathBuf> = walk(root(), &root().join("src")).into_iter().collect();
-    paths.extend(kept_files(root()).into_iter().filter(|path| {
-        let extension = path.extension().and_then(|e| e.to_str());
-        extension.is_some_and(|e| text.contains(&e)) || path.ends_with("Makefile") || path.starts_with(".ci")
-    }));
-    let read = |path: &PathBuf| {
-        let raw = fs::read_to_string(root().join(path)).ok()?;
-        Some(Source::new(&path.to_string_lossy().replace('\\', "/"), &raw))
-    };
-    paths.iter().filter_map(read).collect()
 }
 
 /// Tries `rule` on texts that break it and texts that keep it, then holds it on the tree.
@@ -555,6 +343,7 @@ fn each_tool_stays_in_its_room() {
         ("src/record/store/a.rs", "use rusqlite::Connection; #[expect(unsafe_code)] fn f() {} // unsafe"),
         ("src/api/grpc/a.rs", "fn f(x: pb::Chunk) {}"),
         ("tests/it/main.rs", "use whisper_rs::X; use pb::Y;"),
+        ("src/models/convert/tests.rs", "use whisper_rs::X;"),
     ];
     hold(confined_words, &breaking, &keeping);
 }

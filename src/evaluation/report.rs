@@ -133,7 +133,7 @@ struct Judged {
 /// Compares hypotheses, and a baseline's where given, with the references of a manifest.
 ///
 /// An id without a hypothesis counts as an empty answer, so that leaving out hard items cannot help. The formats are
-/// those of [`manifest`](super::table::manifest) and [`hypotheses`](super::table::hypotheses).
+/// those of [`manifest`] and [`hypotheses`].
 ///
 /// # Errors
 /// [`EvaluationError`] for tables that cannot be read and for a manifest of which nothing is left.
