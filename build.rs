@@ -2,6 +2,7 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
+    println!("cargo::rerun-if-changed=build.rs");
     #[cfg(feature = "server")]
     protocol()?;
     Ok(())
@@ -9,17 +10,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 #[cfg(feature = "server")]
 fn protocol() -> Result<(), Box<dyn std::error::Error>> {
-    let descriptors = protox::Compiler::new(["proto"])?
-        .include_imports(true)
-        .include_source_info(true)
-        .open_files(["vivavoce/v1/transcription.proto"])?
-        .file_descriptor_set();
-    // With source info, so that comments reach the generated code. Reflection and the compatibility test read this file.
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_imports(true).include_source_info(true).open_files(["vivavoce/v1/transcription.proto"])?;
+    // Reflection and the compatibility test read this file.
     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
-    tonic_prost_build::configure()
-        .file_descriptor_set_path(out.join("vivavoce.v1.descriptors"))
-        .build_client(true)
-        .build_server(true)
-        .compile_fds(descriptors)?;
+    std::fs::write(out.join("vivavoce.v1.descriptors"), compiler.encode_file_descriptor_set())?;
+    tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

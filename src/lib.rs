@@ -3,5 +3,9 @@
 //! The straight line, left to right; each part may use only those before it (`tests/tidy.rs` holds it):
 //! `domain` < `text` < {`speech`, `models`, `evaluation`} < `record` < `hearing` < `api` < `app` < `cli` < `main`.
 
+#[cfg(feature = "server")]
+pub mod cli;
 pub mod domain;
+pub mod evaluation;
 pub mod speech;
+pub mod text;

@@ -1,1 +1,3 @@
+//! The command `vivavoce`.
+
 fn main() {}
