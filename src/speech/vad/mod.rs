@@ -7,6 +7,8 @@
 //!
 //! Everything here is a function of the samples alone: no clock, no randomness, no thread.
 
+pub mod detector;
+pub mod level;
 mod matrix;
 pub mod model;
 pub mod network;
