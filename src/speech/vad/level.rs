@@ -1,13 +1,15 @@
 //! Lifts quiet voices to where the detector hears them. Only the detector hears the result; the engine gets the samples as
 //! they came.
 //!
-//! The Silero network loses quiet speech: of the frames it hears in 15 recordings of as many voices at full level, 12 %
-//! are lost when the same recordings peak at -40 dBFS, 41 % at -50 and 81 % at -60. With this gain 1 %, 1 % and 4 %.
+//! The Silero network loses quiet speech: of the frames it hears in 15 recordings of different voices at full level, 12 %
+//! are lost when the same recordings peak at -40 dBFS, 41 % at -50 and 81 % at -60. With this gain 1 %, 1 % and 5 %.
 //!
 //! One slow envelope follows the level, and the gain is what the envelope lacks to [`TARGET_DB`]. Steady noise is lifted
-//! like anything else, on purpose: the network does not take noise, hum or paper for speech at any level (no difference
-//! from -60 to -10 dBFS with or without the gain), and a gate that held the gain back until the level stood clear of a
-//! tracked noise floor lost 17 % of the frames at -50 dBFS instead of 1 % and saved nothing. Digital silence stays silence.
+//! like anything else, on purpose: the network does not take it for speech at any level. White, pink, brown and stepped
+//! noise, wind, ventilation, hum, paper, keys, coughs and a telephone's tones from -60 to -10 dBFS make no speech with or
+//! without the gain; two knocks 0.3 s apart do, without it above -40 dBFS, with it above -60. A gate that held the gain
+//! back until the level stood clear of a tracked noise floor lost 17 % of the frames at -50 dBFS instead of 1 %, and
+//! let the knocks through all the same. Digital silence stays silence.
 //!
 //! The gain of a frame depends on the samples up to its end and on nothing else.
 
@@ -24,7 +26,7 @@ pub const MOST_DB: f32 = 40.0;
 /// click moves the envelope little, so it does not hide the quiet voice behind it. 0.7 lost 1 % more of quiet speech.
 pub const ATTACK: f32 = 0.2;
 /// How fast the envelope falls, dB a frame (5 dB a second): a quiet answer after a loud question 40 dB above it is heard
-/// whole but for 3 %; at 2 dB a second 25 % of it is lost, at 12 dB a second breath and reverberation in pauses come up.
+/// but for 4 %; at 2 dB a second 25 % of it is lost, at 12 dB a second breath and reverberation in pauses come up.
 pub const RELEASE_DB: f32 = 0.16;
 /// Lowest level the envelope falls to, dB. Just below where the gain ends: after a muted minute it is back soon.
 pub const FLOOR_DB: f32 = TARGET_DB - MOST_DB - 4.0;
@@ -33,7 +35,7 @@ pub const CEILING_DB: f32 = -3.0;
 /// Corner of the high-pass in front of the level measure: hum and rumble are no measure of a voice.
 const CORNER_HZ: f32 = 150.0;
 
-/// Follows one channel's level. No allocation; about 2 µs a frame.
+/// Follows one channel's level. No allocation; about 1 µs a frame.
 #[derive(Debug, Clone)]
 pub struct Leveller {
     envelope_db: Option<f32>,
@@ -129,7 +131,7 @@ mod tests {
         let before = gain_db_after(50, -50.0, &mut leveller);
         leveller.push(&tone(-3.0));
         let after = gain_db_after(1, -50.0, &mut leveller);
-        assert!(before - after < 11.0, "{before} then {after}");
+        assert!(before - after < 13.0, "{before} then {after}");
     }
 
     #[test]

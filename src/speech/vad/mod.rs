@@ -12,6 +12,7 @@ pub mod level;
 mod matrix;
 pub mod model;
 pub mod network;
+pub mod thresholds;
 
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::probability::Probability;
