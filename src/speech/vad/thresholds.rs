@@ -1,6 +1,6 @@
 //! What to make of the probabilities: recommended limits for whoever builds utterances from them.
 //!
-//! Measured with [`ChannelDetector`](super::detector::ChannelDetector) on 55 minutes of speech of 12 languages (357
+//! Measured with [`ChannelDetector`](super::detector::ChannelDetector) on 55 minutes of speech of 11 languages (357
 //! recordings, 135 turns with known times) and on 72 minutes of made noise: white, pink, brown, wind, hum, ventilation,
 //! clicks, knocks, paper, keys, coughs, beeps, a telephone's tones, a siren, a melody and chords, each from -60 to -10
 //! dBFS.
@@ -16,7 +16,7 @@ pub const START: f32 = 0.5;
 pub const STOP: f32 = 0.35;
 
 /// Frames of at least [`START`] that an utterance needs before it counts (they need not follow each other): 128 ms. The
-/// shortest real utterance measured has 5; breaths, hum and tones have 1 to 3. Only knocks in quick succession remain of
+/// shortest stretch of real speech measured has 5; breaths, hum and tones have 1 to 3. Only knocks in quick succession remain of
 /// the noise (0.06 s a minute). A span of 250 ms from start to stop tells the two apart less well, because two clicks
 /// make a long span. Keep the audio of what stays below, and make no words of it.
 pub const CONFIRMING_FRAMES: usize = 4;
