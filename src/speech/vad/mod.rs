@@ -7,9 +7,12 @@
 //!
 //! Everything here is a function of the samples alone: no clock, no randomness, no thread.
 
+pub mod detector;
+pub mod level;
 mod matrix;
 pub mod model;
 pub mod network;
+pub mod thresholds;
 
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::probability::Probability;

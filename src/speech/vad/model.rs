@@ -264,3 +264,6 @@ impl<'a> Reader<'a> {
         self.number(inside).ok().and_then(|number| usize::try_from(number).ok()).filter(|length| *length <= most)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -97,7 +97,7 @@ impl SileroStream {
     fn see(&mut self, frame: &[f32; FRAME], gain: f32) -> [f32; SEEN] {
         let mut clean = [0.0; FRAME];
         for (clean, sample) in clean.iter_mut().zip(frame) {
-            *clean = if sample.is_nan() { 0.0 } else { sample.clamp(-LARGEST, LARGEST) };
+            *clean = bounded(*sample);
         }
         let mut seen = [0.0; SEEN];
         match self.lead {
@@ -151,7 +151,7 @@ impl SileroStream {
         rectify(encoded);
     }
 
-    /// One step of the LSTM (Hochreiter and Schmidhuber 1997, PyTorch's order of gates: input, forget, cell, output).
+    /// One step of the LSTM (Hochreiter and Schmidhuber 1997, `PyTorch`'s order of gates: input, forget, cell, output).
     fn remember(&mut self) {
         let gates = &mut self.scratch.gates;
         self.model.lstm.multiply(&self.lstm_input, &self.model.lstm_bias, gates);
@@ -174,6 +174,11 @@ impl SpeechDetector for SileroStream {
         self.lstm_input = [[0.0; 1]; 2 * HIDDEN];
         self.cell = [0.0; HIDDEN];
     }
+}
+
+/// `sample`, or the nearest that does no harm: NaN is silence.
+pub(super) fn bounded(sample: f32) -> f32 {
+    if sample.is_nan() { 0.0 } else { sample.clamp(-LARGEST, LARGEST) }
 }
 
 /// Copies `from` backwards: the mirror stands right after (or before) it, and does not repeat the sample it stands at.
