@@ -53,10 +53,26 @@ impl Follower {
                 return Ok(None);
             }
             self.news.mark_unchanged();
-            self.page = self.store.entries(self.hearing, self.after, PAGE).await?.into();
+            self.turn_page().await?;
             if self.page.is_empty() && self.news.changed().await.is_err() {
                 return Ok(None);
             }
         }
+    }
+
+    /// The next entry if it is there already.
+    ///
+    /// # Errors
+    /// Whatever reading the record gives.
+    pub async fn ready(&mut self) -> Result<Option<Entry>, RecordError> {
+        if self.page.is_empty() && !self.ended {
+            self.turn_page().await?;
+        }
+        if self.page.is_empty() { Ok(None) } else { self.next().await }
+    }
+
+    async fn turn_page(&mut self) -> Result<(), RecordError> {
+        self.page = self.store.entries(self.hearing, self.after, PAGE).await?.into();
+        Ok(())
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     HearingError,
@@ -84,6 +85,18 @@ struct Live {
     events: broadcast::Sender<LiveEvent>,
     /// Whether a stream runs; the sender is held by the stream.
     streaming: watch::Receiver<bool>,
+    /// Cancelled to end the stream.
+    end: CancellationToken,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self {
+            events: broadcast::Sender::new(EVENTS),
+            streaming: watch::channel(false).1,
+            end: CancellationToken::new(),
+        }
+    }
 }
 
 /// Held by the tasks of a stream: when the last of them is done, the hearing and the place among the streams are free.
@@ -177,13 +190,18 @@ impl Hearings {
         Ok(())
     }
 
-    /// Closes a hearing. A stream that still runs is waited for.
+    /// Closes a hearing. A stream that still runs is ended, and its utterances get their text first.
     ///
     /// # Errors
-    /// [`HearingError::Streaming`] while audio may still come; what the record says, such as that the hearing is closed.
+    /// What the record says, such as that the hearing is closed already.
     pub async fn close(&self, hearing: HearingId, by: Actor) -> Result<EntrySeq, HearingError> {
-        if self.live().get(&hearing).is_some_and(|l| *l.streaming.borrow()) {
-            return Err(HearingError::Streaming { hearing });
+        let running = self.live().get(&hearing).map(|live| {
+            live.end.cancel();
+            live.streaming.clone()
+        });
+        if let Some(mut streaming) = running {
+            // An error means that the stream's tasks are gone: it has ended.
+            let _ended = streaming.wait_for(|streaming| !streaming).await;
         }
         let receipt = self.append(hearing, Change::HearingClosed {}, by, Purpose::Collection).await?;
         self.live().remove(&hearing);
@@ -203,7 +221,7 @@ impl Hearings {
         }
         let place = Arc::clone(&self.places).try_acquire_owned();
         let place = place.map_err(|_full| HearingError::Full { streams: self.parts.max_streams })?;
-        let (events, hold) = self.claim(hearing, place)?;
+        let (events, end, hold) = self.claim(hearing, place)?;
         let mut channels = Vec::with_capacity(summary.channels.len());
         for setup in summary.channels {
             channels.push(self.ready(hearing, setup).await?);
@@ -217,6 +235,7 @@ impl Hearings {
             recognizer: Arc::clone(&self.parts.recognizer),
             pool: Arc::clone(&self.parts.pool),
             events,
+            end,
             hold,
         }))
     }
@@ -226,24 +245,15 @@ impl Hearings {
         &self,
         hearing: HearingId,
         place: OwnedSemaphorePermit,
-    ) -> Result<(broadcast::Sender<LiveEvent>, Arc<Hold>), HearingError> {
+    ) -> Result<(broadcast::Sender<LiveEvent>, CancellationToken, Arc<Hold>), HearingError> {
         let mut live = self.live();
         if live.get(&hearing).is_some_and(|l| *l.streaming.borrow()) {
             return Err(HearingError::Streaming { hearing });
         }
         let (streaming, running) = watch::channel(true);
-        let events = match live.get_mut(&hearing) {
-            Some(entry) => {
-                entry.streaming = running;
-                entry.events.clone()
-            }
-            None => {
-                let events = broadcast::Sender::new(EVENTS);
-                live.insert(hearing, Live { events: events.clone(), streaming: running });
-                events
-            }
-        };
-        Ok((events, Arc::new(Hold { _place: place, streaming })))
+        let entry = live.entry(hearing).or_default();
+        (entry.streaming, entry.end) = (running, CancellationToken::new());
+        Ok((entry.events.clone(), entry.end.clone(), Arc::new(Hold { _place: place, streaming })))
     }
 
     async fn ready(&self, hearing: HearingId, setup: ChannelSetup) -> Result<ReadyChannel, HearingError> {
@@ -277,12 +287,7 @@ impl Hearings {
     /// Listens to what is said while a hearing goes on.
     #[must_use]
     pub fn listen(&self, hearing: HearingId) -> broadcast::Receiver<LiveEvent> {
-        let mut live = self.live();
-        let entry = live.entry(hearing).or_insert_with(|| Live {
-            events: broadcast::Sender::new(EVENTS),
-            streaming: watch::channel(false).1,
-        });
-        entry.events.subscribe()
+        self.live().entry(hearing).or_default().events.subscribe()
     }
 
     /// A page of the record.

@@ -3,12 +3,9 @@
 //! Audio goes to the journal first. Decoding runs on the pool's threads; up to [`MAX_PENDING`] utterances wait for it, then
 //! the task stops taking audio, the queue before it fills, and flow control holds the sender: nothing is dropped.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 use tracing::Instrument;
 
 use super::{LiveEvent, Partial, compose};
@@ -84,6 +81,8 @@ pub(super) struct ChannelParts {
     pub(super) events: broadcast::Sender<LiveEvent>,
     /// Where marks go when they are done.
     pub(super) marked: mpsc::Sender<Marked>,
+    /// How far the channel's audio has its results.
+    pub(super) settled: watch::Sender<SamplePos>,
 }
 
 /// An utterance on its way to its text.
@@ -333,13 +332,17 @@ impl ChannelTask {
         Ok(())
     }
 
-    /// Lets go of the marks all of whose audio has its results.
+    /// Says how far the results are and lets go of the marks all of whose audio has them.
     async fn release_markers(&mut self) {
         let settled = match self.pending.front() {
             Some(pending) => pending.heard.utterance.span.start(),
             None if self.parts.front.is_speaking() => self.parts.front.settled(),
             None => self.parts.front.position(),
         };
+        self.parts.settled.send_if_modified(|position| {
+            let now = self.parts.setup.format.rate.sample_at(settled).max(*position);
+            std::mem::replace(position, now) != now
+        });
         while self.markers.front().is_some_and(|&(_, at)| at <= settled) {
             let Some((id, _)) = self.markers.pop_front() else { break };
             let _gone = self.parts.marked.send(Marked { id, after: self.last_entry }).await;

@@ -4,7 +4,7 @@ mod channel;
 mod compose;
 mod stream;
 
-pub use stream::{LiveStream, Progress};
+pub use stream::{AudioIn, ChannelProgress, LiveStream, Progress, ProgressOut};
 
 use crate::domain::{
     hypothesis::HeardWord,

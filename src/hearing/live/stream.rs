@@ -6,6 +6,7 @@ use tokio::{
     sync::{broadcast, mpsc, watch},
     task::JoinSet,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     LiveEvent,
@@ -17,7 +18,7 @@ use crate::{
         change::EntrySeq,
         channel::ChannelSetup,
         id::{ChannelId, HearingId},
-        time::SamplePos,
+        time::{SamplePos, SampleRate},
     },
     hearing::{HearingError, world::World},
     record::{media::service::ChannelJournal, store::RecordStore},
@@ -55,6 +56,8 @@ pub(in crate::hearing) struct StreamParts {
     pub(in crate::hearing) events: broadcast::Sender<LiveEvent>,
     /// Held while any task of the stream works: gives the hearing and the place among the streams free when dropped.
     pub(in crate::hearing) hold: Arc<dyn Any + Send + Sync>,
+    /// Cancelled when the hearing is to be closed.
+    pub(in crate::hearing) end: CancellationToken,
 }
 
 /// What a stream has brought about, beside the entries of the record and the events.
@@ -80,23 +83,53 @@ pub enum Progress {
 struct Route {
     setup: ChannelSetup,
     input: mpsc::Sender<Input>,
-    durable: watch::Receiver<SamplePos>,
-    start: SamplePos,
 }
 
-/// A running stream. Dropping it ends the input; the tasks then finish what they have, by themselves.
+/// A running stream: audio goes in on one side, progress comes out on the other.
+#[derive(Debug)]
 pub struct LiveStream {
+    /// The recorder's side.
+    pub audio: AudioIn,
+    /// What becomes of it.
+    pub progress: ProgressOut,
+}
+
+/// The recorder's side of a stream. Dropping it ends the input: every utterance gets its text, then the channels are done.
+pub struct AudioIn {
     hearing: HearingId,
     routes: Vec<Route>,
+    end: CancellationToken,
+}
+
+/// What becomes of a stream. Dropping it leaves the tasks to themselves: what was taken still gets its text.
+#[derive(Debug)]
+pub struct ProgressOut {
+    hearing: HearingId,
+    channels: Vec<ChannelProgress>,
     marked: mpsc::Receiver<Marked>,
     tasks: JoinSet<Result<(ChannelId, SamplePos), HearingError>>,
-    /// Marks that some channels have still to pass: the mark, how many, the last entry so far.
+    /// Marks that some channels have still to pass: the mark, by how many it was passed, the last entry so far.
     marks: Vec<(u64, usize, EntrySeq)>,
 }
 
-impl std::fmt::Debug for LiveStream {
+/// How far a channel is.
+#[derive(Clone, Debug)]
+pub struct ChannelProgress {
+    /// Which.
+    pub channel: ChannelId,
+    /// Its own rate.
+    pub rate: SampleRate,
+    /// Where the stream began.
+    pub start: SamplePos,
+    /// How far its audio is on disk.
+    pub durable: watch::Receiver<SamplePos>,
+    /// How far its audio has its results.
+    pub settled: watch::Receiver<SamplePos>,
+}
+
+impl std::fmt::Debug for AudioIn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LiveStream").field("hearing", &self.hearing).finish_non_exhaustive()
+        f.debug_struct("AudioIn").field("hearing", &self.hearing).finish_non_exhaustive()
     }
 }
 
@@ -105,15 +138,19 @@ pub(in crate::hearing) fn start(parts: StreamParts) -> LiveStream {
     let (done, marked) = mpsc::channel(MARKS);
     let mut tasks = JoinSet::new();
     let mut routes = Vec::with_capacity(parts.channels.len());
+    let mut channels = Vec::with_capacity(parts.channels.len());
     for channel in parts.channels {
         let (sender, input) = mpsc::channel(QUEUE);
-        routes.push(Route {
-            setup: channel.setup.clone(),
-            input: sender,
-            durable: channel.journal.durable(),
-            start: channel.next,
-        });
+        let (settled, settled_at) = watch::channel(channel.next);
         let id = channel.setup.id;
+        channels.push(ChannelProgress {
+            channel: id,
+            rate: channel.setup.format.rate,
+            start: channel.next,
+            durable: channel.journal.durable(),
+            settled: settled_at,
+        });
+        routes.push(Route { setup: channel.setup.clone(), input: sender });
         let task = ChannelTask::new(
             ChannelParts {
                 hearing: parts.hearing,
@@ -127,6 +164,7 @@ pub(in crate::hearing) fn start(parts: StreamParts) -> LiveStream {
                 pool: Arc::clone(&parts.pool),
                 events: parts.events.clone(),
                 marked: done.clone(),
+                settled,
             },
             channel.next,
         );
@@ -137,22 +175,14 @@ pub(in crate::hearing) fn start(parts: StreamParts) -> LiveStream {
             Ok((id, next?))
         });
     }
-    LiveStream { hearing: parts.hearing, routes, marked, tasks, marks: Vec::new() }
+    let hearing = parts.hearing;
+    LiveStream {
+        audio: AudioIn { hearing, routes, end: parts.end },
+        progress: ProgressOut { hearing, channels, marked, tasks, marks: Vec::new() },
+    }
 }
 
-impl LiveStream {
-    /// Where each channel goes on.
-    #[must_use]
-    pub fn positions(&self) -> Vec<(ChannelId, SamplePos)> {
-        self.routes.iter().map(|r| (r.setup.id, r.start)).collect()
-    }
-
-    /// How far the audio of each channel is on disk. Changes while the stream runs.
-    #[must_use]
-    pub fn durable(&self) -> Vec<(ChannelId, watch::Receiver<SamplePos>)> {
-        self.routes.iter().map(|r| (r.setup.id, r.durable.clone())).collect()
-    }
-
+impl AudioIn {
     /// Hands audio in: of channel `number`, or with 0 interleaved of all channels. Waits while the channel is busy; that
     /// is how a sender is slowed.
     ///
@@ -206,8 +236,7 @@ impl LiveStream {
     ///
     /// # Errors
     /// [`HearingError::Stopped`] when a channel's task has ended.
-    pub async fn mark(&mut self, id: u64) -> Result<(), HearingError> {
-        self.marks.push((id, self.routes.len(), EntrySeq::START));
+    pub async fn mark(&self, id: u64) -> Result<(), HearingError> {
         for route in &self.routes {
             let sent = route.input.send(Input::Marker(id)).await;
             sent.map_err(|_gone| HearingError::Stopped { hearing: self.hearing })?;
@@ -215,16 +244,24 @@ impl LiveStream {
         Ok(())
     }
 
-    /// Ends the input: every utterance gets its text, then the channels are done.
-    pub fn end(&mut self) {
-        self.routes.clear();
+    /// Ready when somebody closes the hearing: then no more audio is to be handed in.
+    pub async fn ended(&self) {
+        self.end.cancelled().await;
+    }
+}
+
+impl ProgressOut {
+    /// How far each channel is. The receivers change while the stream runs.
+    #[must_use]
+    pub fn channels(&self) -> &[ChannelProgress] {
+        &self.channels
     }
 
-    /// The next progress; `None` when all channels are done. May be dropped and called again.
+    /// The next progress; `None` when all channels are done. Nothing is lost if the future is dropped.
     ///
     /// # Errors
     /// What ended the task of a channel.
-    pub async fn progress(&mut self) -> Option<Result<Progress, HearingError>> {
+    pub async fn next(&mut self) -> Option<Result<Progress, HearingError>> {
         loop {
             tokio::select! {
                 biased;
@@ -250,12 +287,15 @@ impl LiveStream {
 
     /// Counts a channel that has passed a mark; the mark itself when it was the last.
     fn passed(&mut self, marked: Marked) -> Option<Progress> {
-        let index = self.marks.iter().position(|m| m.0 == marked.id)?;
+        let index = self.marks.iter().position(|m| m.0 == marked.id).unwrap_or_else(|| {
+            self.marks.push((marked.id, 0, EntrySeq::START));
+            self.marks.len() - 1
+        });
         let mark = &mut self.marks[index];
-        mark.1 -= 1;
+        mark.1 += 1;
         mark.2 = mark.2.max(marked.after);
-        let (id, left, after) = *mark;
-        if left > 0 {
+        let (id, passed, after) = *mark;
+        if passed < self.channels.len() {
             return None;
         }
         self.marks.remove(index);
@@ -263,8 +303,7 @@ impl LiveStream {
     }
 }
 
-impl Drop for LiveStream {
-    /// The tasks go on without the stream: what was taken gets its text.
+impl Drop for ProgressOut {
     fn drop(&mut self) {
         self.tasks.detach_all();
     }

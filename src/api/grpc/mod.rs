@@ -1,0 +1,24 @@
+//! The native gRPC service. Wire types stay in here; everything behind it speaks the domain's.
+
+mod convert;
+mod finals;
+mod service;
+mod stream;
+
+pub use service::{Limits, TranscriptionService};
+
+/// The compiled protocol, for reflection and for the test that keeps it compatible.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/vivavoce.v1.descriptors"));
+
+/// What the compiler of the protocol wrote.
+#[expect(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    clippy::undocumented_unsafe_blocks,
+    reason = "generated from proto/vivavoce/v1, where every field is documented"
+)]
+pub mod pb {
+    include!(concat!(env!("OUT_DIR"), "/vivavoce.v1.rs"));
+}

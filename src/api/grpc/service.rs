@@ -1,0 +1,197 @@
+//! The calls of the service.
+
+use std::{fmt, sync::Arc};
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{
+    convert, finals,
+    pb::{self, transcription_server::Transcription},
+    stream,
+};
+use crate::{
+    api::status::status,
+    domain::{
+        actor::{Actor, ActorKind},
+        audio::Encoding,
+        change::EntrySeq,
+        id::ChannelId,
+    },
+    hearing::service::Hearings,
+    speech::asr::Pass,
+};
+
+/// Messages that wait for a client that reads slowly; then its stream waits.
+pub(super) const OUTBOX: usize = 64;
+
+/// Entries on a page of a record, and hearings on a page of a list, at most.
+const MOST_ON_A_PAGE: u32 = 1_000;
+
+/// What the server takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one message.
+    pub max_message_bytes: usize,
+}
+
+/// The service over the hearings.
+#[derive(Clone)]
+pub struct TranscriptionService {
+    hearings: Arc<Hearings>,
+    limits: Limits,
+    languages: Arc<[String]>,
+    draining: CancellationToken,
+}
+
+impl fmt::Debug for TranscriptionService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TranscriptionService").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl TranscriptionService {
+    /// The service. `languages` is what the model was trained on. When `draining` is cancelled, streams are ended as if
+    /// their recorders had ended them.
+    #[must_use]
+    pub fn new(hearings: Arc<Hearings>, limits: Limits, languages: &[String], draining: CancellationToken) -> Self {
+        Self { hearings, limits, languages: languages.into(), draining }
+    }
+
+    fn limits(&self) -> pb::Limits {
+        pb::Limits {
+            max_message_bytes: self.limits.max_message_bytes as u64,
+            max_channels: u32::from(ChannelId::MAX),
+            max_streams: u32::try_from(self.hearings.max_streams()).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// Who calls. Identity comes with a later version; until then every caller is the loopback client.
+pub(super) fn caller() -> Actor {
+    Actor { kind: ActorKind::Program, id: "loopback".to_owned() }
+}
+
+#[tonic::async_trait]
+impl Transcription for TranscriptionService {
+    async fn open_hearing(
+        &self,
+        request: Request<pb::OpenHearingRequest>,
+    ) -> Result<Response<pb::OpenHearingResponse>, Status> {
+        let pb::OpenHearingRequest { reference, channels } = request.into_inner();
+        if !(1..=usize::from(ChannelId::MAX)).contains(&channels.len()) {
+            return Err(Status::invalid_argument(format!("{} channels: a hearing has 1 to 16", channels.len())));
+        }
+        let channels = channels.into_iter().map(convert::channel).collect::<Result<Vec<_>, _>>()?;
+        let id = self.hearings.open(reference, channels, caller()).await.map_err(|e| status(&e))?;
+        Ok(Response::new(pb::OpenHearingResponse {
+            hearing_id: id.to_string(),
+            resume_token: String::new(),
+            limits: Some(self.limits()),
+        }))
+    }
+
+    async fn close_hearing(
+        &self,
+        request: Request<pb::CloseHearingRequest>,
+    ) -> Result<Response<pb::CloseHearingResponse>, Status> {
+        let pb::CloseHearingRequest { hearing_id } = request.into_inner();
+        let id = convert::hearing_id(&hearing_id)?;
+        let last = self.hearings.close(id, caller()).await.map_err(|e| status(&e))?;
+        Ok(Response::new(pb::CloseHearingResponse { last_seq: last.number() }))
+    }
+
+    type StreamStream = ReceiverStream<Result<pb::StreamResponse, Status>>;
+
+    async fn stream(
+        &self,
+        request: Request<Streaming<pb::StreamRequest>>,
+    ) -> Result<Response<Self::StreamStream>, Status> {
+        let (outbox, responses) = mpsc::channel(OUTBOX);
+        let hearings = Arc::clone(&self.hearings);
+        let task = stream::serve(hearings, request.into_inner(), outbox, self.draining.clone());
+        tokio::spawn(task);
+        Ok(Response::new(ReceiverStream::new(responses)))
+    }
+
+    async fn read_record(
+        &self,
+        request: Request<pb::ReadRecordRequest>,
+    ) -> Result<Response<pb::ReadRecordResponse>, Status> {
+        let pb::ReadRecordRequest { hearing_id, after_seq, page_size } = request.into_inner();
+        let id = convert::hearing_id(&hearing_id)?;
+        let limit = page(page_size, MOST_ON_A_PAGE);
+        let read = self.hearings.read(id, EntrySeq::new(after_seq), limit + 1).await;
+        let (summary, mut entries) = read.map_err(|e| status(&e))?;
+        let more = entries.len() > limit;
+        entries.truncate(limit);
+        Ok(Response::new(pb::ReadRecordResponse {
+            next_after_seq: entries.last().filter(|_| more).map(|e| e.seq.number()),
+            entries: entries.iter().map(|e| convert::entry(e, &summary.channels)).collect(),
+            hearing: Some(convert::hearing(&summary)),
+        }))
+    }
+
+    type WatchHearingStream = ReceiverStream<Result<pb::WatchHearingResponse, Status>>;
+
+    async fn watch_hearing(
+        &self,
+        request: Request<pb::WatchHearingRequest>,
+    ) -> Result<Response<Self::WatchHearingStream>, Status> {
+        let pb::WatchHearingRequest { hearing_id, after_seq, partials } = request.into_inner();
+        let id = convert::hearing_id(&hearing_id)?;
+        let follower = self.hearings.follow(id, EntrySeq::new(after_seq)).await.map_err(|e| status(&e))?;
+        let (summary, _) = self.hearings.read(id, EntrySeq::START, 1).await.map_err(|e| status(&e))?;
+        let events = partials.then(|| self.hearings.listen(id));
+        let (outbox, responses) = mpsc::channel(OUTBOX);
+        tokio::spawn(finals::watch(follower, events, summary.channels, outbox, self.draining.clone()));
+        Ok(Response::new(ReceiverStream::new(responses)))
+    }
+
+    async fn list_hearings(
+        &self,
+        request: Request<pb::ListHearingsRequest>,
+    ) -> Result<Response<pb::ListHearingsResponse>, Status> {
+        let pb::ListHearingsRequest { page_size } = request.into_inner();
+        let all = self.hearings.list().await.map_err(|e| status(&e))?;
+        let newest = all.iter().rev().take(page(page_size, 100));
+        Ok(Response::new(pb::ListHearingsResponse { hearings: newest.map(convert::hearing).collect() }))
+    }
+
+    async fn export_record(
+        &self,
+        request: Request<pb::ExportRecordRequest>,
+    ) -> Result<Response<pb::ExportRecordResponse>, Status> {
+        let pb::ExportRecordRequest { hearing_id, format } = request.into_inner();
+        let id = convert::hearing_id(&hearing_id)?;
+        let format = convert::export_format(format)?;
+        let content = self.hearings.export(id, format).await.map_err(|e| status(&e))?;
+        Ok(Response::new(pb::ExportRecordResponse {
+            content: content.into_bytes(),
+            media_type: format.media_type().to_owned(),
+            file_name: format!("{id}.{}", format.extension()),
+        }))
+    }
+
+    async fn describe_server(
+        &self,
+        request: Request<pb::DescribeServerRequest>,
+    ) -> Result<Response<pb::DescribeServerResponse>, Status> {
+        let pb::DescribeServerRequest {} = request.into_inner();
+        Ok(Response::new(pb::DescribeServerResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            engine: Some(convert::engine(self.hearings.recognizer().info(Pass::Final))),
+            languages: self.languages.to_vec(),
+            limits: Some(self.limits()),
+            encodings: Encoding::ALL.iter().map(|e| convert::encoding(*e).into()).collect(),
+        }))
+    }
+}
+
+/// The size of a page: what was asked for, `usual` for 0, never over [`MOST_ON_A_PAGE`].
+fn page(asked: u32, usual: u32) -> usize {
+    let size = if asked == 0 { usual } else { asked.min(MOST_ON_A_PAGE) };
+    usize::try_from(size).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,313 @@
+//! One stream: audio in, results out, each on its own side, so that neither waits for the other.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use tokio::sync::{broadcast, mpsc};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tonic::{Status, Streaming};
+
+use super::{
+    convert, pb,
+    pb::{stream_request::Kind as In, stream_response::Kind as Out},
+    service::caller,
+};
+use crate::{
+    api::status::status,
+    domain::{
+        change::{Change, EntrySeq},
+        channel::ChannelSetup,
+        id::{ChannelId, HearingId},
+        time::SamplePos,
+    },
+    hearing::{
+        follow::Follower,
+        live::{AudioIn, ChannelProgress, LiveEvent, LiveStream, Progress},
+        service::Hearings,
+    },
+};
+
+/// How often a client is told how late the results are.
+const REPORT: Duration = Duration::from_secs(1);
+
+type Outbox = mpsc::Sender<Result<pb::StreamResponse, Status>>;
+
+/// Serves one stream to its end. The last message is `finished`, or a status that says what went wrong.
+pub(super) async fn serve(
+    hearings: Arc<Hearings>,
+    mut requests: Streaming<pb::StreamRequest>,
+    outbox: Outbox,
+    draining: CancellationToken,
+) {
+    let ended = match begin(&hearings, &mut requests).await {
+        Ok(session) => session.run(requests, &outbox, draining).await,
+        Err(refused) => Err(refused),
+    };
+    if let Err(refused) = ended {
+        let _gone = outbox.send(Err(refused)).await;
+    }
+}
+
+/// What a stream is after its first message.
+struct Session {
+    live: LiveStream,
+    channels: Vec<ChannelSetup>,
+    follower: Follower,
+    events: Option<broadcast::Receiver<LiveEvent>>,
+    after: EntrySeq,
+}
+
+async fn begin(hearings: &Hearings, requests: &mut Streaming<pb::StreamRequest>) -> Result<Session, Status> {
+    let first = requests.message().await?;
+    let Some(In::Start(start)) = first.and_then(|r| r.kind) else {
+        return Err(Status::invalid_argument("the first message of a stream must be `start`"));
+    };
+    let pb::StreamStart { hearing_id, results_after_seq, resume_token, partials } = start;
+    if !resume_token.is_empty() {
+        return Err(Status::unimplemented("resume tokens are not taken in this version: leave it empty"));
+    }
+    let id: HearingId = convert::hearing_id(&hearing_id)?;
+    let live = hearings.stream(id, caller()).await.map_err(|e| status(&e))?;
+    let (summary, _) = hearings.read(id, EntrySeq::START, 1).await.map_err(|e| status(&e))?;
+    let after = results_after_seq.map_or(summary.last, EntrySeq::new);
+    let follower = hearings.follow(id, after).await.map_err(|e| status(&e))?;
+    let events = partials.then(|| hearings.listen(id));
+    Ok(Session { live, channels: summary.channels, follower, events, after })
+}
+
+impl Session {
+    async fn run(
+        self,
+        requests: Streaming<pb::StreamRequest>,
+        outbox: &Outbox,
+        draining: CancellationToken,
+    ) -> Result<(), Status> {
+        let LiveStream { audio, mut progress } = self.live;
+        let mut results = Results::new(self.follower, self.events, progress.channels(), self.after);
+        let start: Vec<_> = progress.channels().iter().map(|c| (c.channel, c.start)).collect();
+        send(outbox, Out::Opened(pb::StreamOpened { positions: positions(&start) })).await?;
+        // On a task of its own: a client that reads slowly is not kept from sending. It ends the input when it ends.
+        let mut input = AbortOnDropHandle::new(tokio::spawn(take_audio(audio, requests, draining)));
+        let mut broken = None;
+        loop {
+            tokio::select! {
+                biased;
+                ended = &mut input, if broken.is_none() => {
+                    broken = Some(ended.unwrap_or_else(|_panic| Err(Status::internal("taking audio failed"))));
+                }
+                step = progress.next() => match step {
+                    Some(Ok(Progress::Marked { id, after })) => results.passed.push_back((id, after)),
+                    Some(Ok(Progress::ChannelDone { channel, next })) => results.done.push((channel, next)),
+                    Some(Err(error)) => return Err(status(&error)),
+                    None => break,
+                },
+                message = results.next(&self.channels) => if let Some(message) = message? {
+                    send(outbox, message).await?;
+                },
+            }
+        }
+        results.drain(&self.channels, outbox).await?;
+        match broken {
+            Some(Err(refused)) => Err(refused),
+            Some(Ok(())) | None => {
+                let last_seq = results.seen.number();
+                send(outbox, Out::Finished(pb::StreamFinished { positions: positions(&results.done), last_seq })).await
+            }
+        }
+    }
+}
+
+/// Takes audio until the recorder ends the stream, breaks a rule, or goes away, or the hearing is closed. Returning drops
+/// `live`, which ends the input: what was said before gets its text.
+async fn take_audio(
+    live: AudioIn,
+    mut requests: Streaming<pb::StreamRequest>,
+    draining: CancellationToken,
+) -> Result<(), Status> {
+    let mut chunks = 0;
+    loop {
+        let message = tokio::select! {
+            message = requests.message() => message?,
+            () = live.ended() => return Ok(()),
+            () = draining.cancelled() => {
+                return Err(Status::unavailable("the server is stopping: stream again from the durable position"));
+            }
+        };
+        let Some(message) = message else { return Ok(()) };
+        match message.kind {
+            Some(In::Audio(chunk)) => {
+                chunks += 1;
+                take_chunk(&live, chunk, chunks).await?;
+            }
+            Some(In::Marker(pb::Marker { id })) => live.mark(id).await.map_err(|e| status(&e))?,
+            Some(In::Start(_)) => return Err(Status::invalid_argument("`start` came twice in one stream")),
+            Some(In::Interval(_)) => return Err(Status::unimplemented("interval events are not taken in this version")),
+            None => return Err(Status::invalid_argument("a message without content")),
+        }
+    }
+}
+
+async fn take_chunk(live: &AudioIn, chunk: pb::AudioChunk, number: u64) -> Result<(), Status> {
+    let pb::AudioChunk { channel, first_sample, sequence, samples, crc32c } = chunk;
+    if sequence != 0 && sequence != number {
+        return Err(Status::invalid_argument(format!("audio chunk {sequence} came where {number} was due")));
+    }
+    if let Some(expected) = crc32c {
+        let found = crc32c::crc32c(&samples);
+        if found != expected {
+            return Err(Status::invalid_argument(format!(
+                "audio chunk {number} has CRC-32C {found:08x}, not {expected:08x}: it was damaged on its way; send it again"
+            )));
+        }
+    }
+    if channel > u32::from(ChannelId::MAX) {
+        convert::channel_id(channel)?;
+    }
+    live.audio(channel, first_sample.map(SamplePos::new), &samples).await.map_err(|e| status(&e))
+}
+
+/// Where results come from.
+struct Results {
+    follower: Follower,
+    events: Option<broadcast::Receiver<LiveEvent>>,
+    channels: Vec<ChannelProgress>,
+    /// When the lag is told next.
+    report: tokio::time::Interval,
+    /// Marks that are passed and wait for the results before them to be sent.
+    passed: VecDeque<(u64, EntrySeq)>,
+    /// The last entry that was looked at.
+    seen: EntrySeq,
+    done: Vec<(ChannelId, SamplePos)>,
+}
+
+impl Results {
+    fn new(
+        follower: Follower,
+        events: Option<broadcast::Receiver<LiveEvent>>,
+        channels: &[ChannelProgress],
+        seen: EntrySeq,
+    ) -> Self {
+        let mut report = tokio::time::interval(REPORT);
+        report.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        report.reset();
+        let channels = channels.to_vec();
+        Self { follower, events, channels, report, passed: VecDeque::new(), seen, done: Vec::new() }
+    }
+
+    /// The next thing to send; `None` where something happened that is not sent. Nothing is lost if it is dropped.
+    async fn next(&mut self, channels: &[ChannelSetup]) -> Result<Option<Out>, Status> {
+        if let Some(mark) = self.mark_due() {
+            return Ok(Some(mark));
+        }
+        tokio::select! {
+            biased;
+            entry = self.follower.next() => match entry.map_err(|e| status(&e))? {
+                Some(entry) => {
+                    self.seen = entry.seq;
+                    Ok(final_result(&entry.change, entry.seq, channels))
+                }
+                None => std::future::pending().await,
+            },
+            stored = durable(&mut self.channels) => Ok(Some(stored)),
+            event = event(&mut self.events) => Ok(event),
+            _ = self.report.tick() => Ok(Some(self.lag())),
+        }
+    }
+
+    /// How much stored audio has no results yet: the longest of the channels.
+    fn lag(&self) -> Out {
+        let lags = self.channels.iter().map(|c| {
+            let (durable, settled) = (*c.durable.borrow(), *c.settled.borrow());
+            durable.at(c.rate).millis().saturating_sub(settled.at(c.rate).millis())
+        });
+        Out::Status(pb::StreamStatus { lag_ms: lags.max().unwrap_or(0) })
+    }
+
+    fn mark_due(&mut self) -> Option<Out> {
+        let (id, _) = self.passed.pop_front_if(|(_, after)| *after <= self.seen)?;
+        Some(Out::Marker(pb::Marker { id }))
+    }
+
+    /// Sends what is left after all channels are done: every result that is in the record, and the positions.
+    async fn drain(&mut self, channels: &[ChannelSetup], outbox: &Outbox) -> Result<(), Status> {
+        while let Some(entry) = self.follower.ready().await.map_err(|e| status(&e))? {
+            self.seen = entry.seq;
+            if let Some(result) = final_result(&entry.change, entry.seq, channels) {
+                send(outbox, result).await?;
+            }
+        }
+        while let Some(mark) = self.mark_due() {
+            send(outbox, mark).await?;
+        }
+        for (channel, next) in self.done.clone() {
+            send(outbox, stored(channel, next)).await?;
+        }
+        Ok(())
+    }
+}
+
+fn final_result(change: &Change, seq: EntrySeq, channels: &[ChannelSetup]) -> Option<Out> {
+    let Change::SegmentCommitted { segment } = change else { return None };
+    Some(Out::Final(pb::FinalResult { seq: seq.number(), segment: Some(convert::segment(segment, channels)) }))
+}
+
+/// The next channel whose audio got further onto the disk.
+async fn durable(channels: &mut [ChannelProgress]) -> Out {
+    let waits = channels.iter_mut().map(|c| {
+        Box::pin(async move {
+            match c.durable.changed().await {
+                Ok(()) => (c.channel, *c.durable.borrow_and_update()),
+                // Closed: nothing more comes from this one.
+                Err(_) => std::future::pending().await,
+            }
+        })
+    });
+    let (channel, position) = first_of(waits.collect()).await;
+    stored(channel, position)
+}
+
+/// The first of several futures that is ready.
+async fn first_of<F: Future + Unpin>(mut futures: Vec<F>) -> F::Output {
+    std::future::poll_fn(|context| {
+        for future in &mut futures {
+            if let std::task::Poll::Ready(output) = std::pin::Pin::new(future).poll(context) {
+                return std::task::Poll::Ready(output);
+            }
+        }
+        std::task::Poll::Pending
+    })
+    .await
+}
+
+fn stored(channel: ChannelId, position: SamplePos) -> Out {
+    Out::Stored(pb::AudioStored { channel: u32::from(channel.number()), durable_through_sample: position.index() })
+}
+
+async fn event(events: &mut Option<broadcast::Receiver<LiveEvent>>) -> Option<Out> {
+    let Some(receiver) = events else { return std::future::pending().await };
+    match receiver.recv().await {
+        Ok(LiveEvent::Partial(partial)) => Some(Out::Partial(convert::partial(&partial))),
+        Ok(LiveEvent::SpeechBegan { channel, at }) => Some(Out::SpeechBegan(pb::SpeechBegan {
+            channel: u32::from(channel.number()),
+            first_sample: at.index(),
+        })),
+        Err(broadcast::error::RecvError::Lagged(_)) => None,
+        Err(broadcast::error::RecvError::Closed) => {
+            *events = None;
+            None
+        }
+    }
+}
+
+fn positions(positions: &[(ChannelId, SamplePos)]) -> Vec<pb::ChannelPosition> {
+    let mut sorted = positions.to_vec();
+    sorted.sort_by_key(|(channel, _)| *channel);
+    sorted
+        .into_iter()
+        .map(|(channel, next)| pb::ChannelPosition { channel: u32::from(channel.number()), next_sample: next.index() })
+        .collect()
+}
+
+async fn send(outbox: &Outbox, kind: Out) -> Result<(), Status> {
+    let message = pb::StreamResponse { kind: Some(kind) };
+    outbox.send(Ok(message)).await.map_err(|_gone| Status::cancelled("the client went away"))
+}
