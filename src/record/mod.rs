@@ -5,6 +5,7 @@
 //! a record can be read and checked without a server.
 
 pub mod entry;
+pub mod export;
 pub mod media;
 pub mod seal;
 #[cfg(feature = "server")]

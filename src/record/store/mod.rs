@@ -280,6 +280,6 @@ fn database_kind(error: &rusqlite::Error) -> FaultKind {
 }
 
 #[cfg(test)]
-mod suite;
+pub(crate) mod suite;
 #[cfg(test)]
 mod tests;
