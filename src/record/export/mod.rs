@@ -101,5 +101,6 @@ fn replace(path: PathBuf, text: &str) -> Result<PathBuf, ExportError> {
     }
 }
 
-#[cfg(all(test, feature = "server"))]
+#[cfg(test)]
+#[cfg(feature = "server")]
 mod tests;

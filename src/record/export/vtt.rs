@@ -9,8 +9,10 @@ use super::{
     transcript::Transcript,
 };
 
-/// The captions as one WebVTT file. A word in doubt stands in `<c.doubt>`, the channel's label is the voice. Text that is
-/// withheld or not of open court is left out.
+/// The captions as one WebVTT file. A word in doubt is underlined and of class `doubt` (`<u.doubt>`), the channel's label is
+/// the voice. Text that is withheld or not of open court is left out.
+///
+/// There is no `STYLE` block: ffmpeg 5.1 takes it for the end of the file (tried).
 ///
 /// ```
 /// # use vivavoce::{domain::{actor::*, change::*}, record::{entry::Entry, export::{transcript::Transcript, vtt::vtt}}};
@@ -29,9 +31,7 @@ pub fn vtt(transcript: &Transcript) -> String {
     if !reference.is_empty() {
         push(&mut out, format_args!("Reference {reference}\n"));
     }
-    out.push_str(
-        "Words marked as class \"doubt\" are in doubt.\n\nSTYLE\n::cue(.doubt) {\n  text-decoration: underline;\n}\n",
-    );
+    out.push_str("Underlined words are in doubt.\n");
     for (segment, number, cue) in cues(transcript) {
         let lines: Vec<String> = cue.lines.iter().map(|line| join(line, show)).collect();
         push(
@@ -52,7 +52,7 @@ pub fn vtt(transcript: &Transcript) -> String {
 
 fn show(piece: &super::cue::Piece) -> String {
     let text = escape(&piece.text);
-    if piece.doubt { format!("<c.doubt>{text}</c>") } else { text }
+    if piece.doubt { format!("<u.doubt>{text}</u>") } else { text }
 }
 
 /// With `>` escaped too, no text can hold the arrow that would begin a cue.

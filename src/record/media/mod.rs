@@ -1,7 +1,7 @@
 //! The audio journal: the recorder's original samples, bit for bit, on disk before anything looks at them.
 //!
 //! One file for each channel of each hearing, `<root>/<hearing>/ch01.vvj`, that only grows. [`format`] is how it is
-//! written, [`reader`] reads and verifies, [`writer`] appends and recovers after a crash, `service` does both for many
+//! written, [`frames`] and [`reader`] read and verify, [`writer`] appends and recovers after a crash, `service` does both for many
 //! channels on a thread of its own.
 //!
 //! # What is promised
@@ -35,6 +35,7 @@ use crate::{
 };
 
 pub mod format;
+pub mod frames;
 pub mod reader;
 #[cfg(feature = "server")]
 pub mod service;
@@ -225,5 +226,6 @@ impl MediaError {
     }
 }
 
-#[cfg(all(test, feature = "server"))]
+#[cfg(test)]
+#[cfg(feature = "server")]
 mod tests;

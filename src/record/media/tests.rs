@@ -11,8 +11,9 @@ use tempfile::TempDir;
 use super::{
     MediaError,
     format::{Damage, Epoch, FileHeader, FrameHeader, FrameKind},
+    frames::{FrameReader, Step, Verdict},
     journal_path,
-    reader::{FrameReader, JournalReader, Step, Verdict, verify},
+    reader::{JournalReader, verify},
     service::{AudioJournal, Settings},
     writer::{JournalWriter, Opening},
 };
@@ -219,6 +220,30 @@ fn a_tail_of_zeros_or_noise_that_was_never_synced_is_cut() {
         let (_, cut) = JournalWriter::open(&path, &opening(Encoding::PcmS16Le)).unwrap();
         let cut = cut.unwrap();
         assert_eq!((cut.offset, cut.bytes, cut.after), (kept, garbage.len() as u64, pos(10)));
+    }
+}
+
+#[test]
+fn damage_is_told_from_a_torn_tail_by_what_a_later_frame_calls_synced() {
+    for (synced, kind) in [(false, None), (true, Some(FaultKind::DataLoss))] {
+        let (_folder, path) = fresh();
+        let (mut writer, _) = JournalWriter::open(&path, &opening(Encoding::PcmS16Le)).unwrap();
+        for first in [0, 10, 20] {
+            writer.append(pos(first), IntervalClass::Open, &bytes(1, 20)).unwrap();
+            if synced {
+                writer.sync().unwrap();
+            }
+        }
+        drop(writer);
+        let mut torn = fs::read(&path).unwrap();
+        let second_audio = frame_ends(&torn)[2].0;
+        torn[second_audio + 60..second_audio + 70].fill(0);
+        fs::write(&path, &torn).unwrap();
+        let opened = JournalWriter::open(&path, &opening(Encoding::PcmS16Le));
+        assert_eq!(opened.as_ref().err().map(Fault::kind), kind);
+        if let Ok((writer, cut)) = opened {
+            assert_eq!((writer.next_sample(), cut.map(|c| c.after)), (pos(10), Some(pos(10))));
+        }
     }
 }
 

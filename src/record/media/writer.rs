@@ -14,7 +14,7 @@ use super::{
         Epoch, FRAME_FOOTER_BYTES, FileHeader, FrameHeader, FrameKind, HEADER_BYTES, MAX_PAYLOAD_BYTES, chain_next,
         chain_start,
     },
-    reader::{FrameReader, Verdict},
+    frames::{FrameReader, Verdict},
 };
 use crate::{
     domain::{
