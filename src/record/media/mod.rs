@@ -1,6 +1,6 @@
 //! The audio journal: the recorder's original samples, bit for bit, on disk before anything looks at them.
 //!
-//! One file for each channel of each hearing, `<root>/<hearing>/ch01.vvj`, that only grows. [`format`] is how it is
+//! One file for each channel of each hearing, `<root>/<hearing>/ch01.vvj`, that only grows. [`mod@format`] is how it is
 //! written, [`frames`] and [`reader`] read and verify, [`writer`] appends and recovers after a crash, `service` does both for many
 //! channels on a thread of its own.
 //!
