@@ -4,8 +4,13 @@
 //! `domain` < `text` < {`speech`, `models`, `evaluation`} < `record` < `hearing` < `api` < `app` < `cli` < `main`.
 
 #[cfg(feature = "server")]
+pub mod api;
+#[cfg(feature = "server")]
 pub mod cli;
 pub mod domain;
 pub mod evaluation;
+#[cfg(feature = "server")]
+pub mod hearing;
+pub mod record;
 pub mod speech;
 pub mod text;

@@ -1,0 +1,187 @@
+//! JSON: all layers, for other programs. Version 1 of `vivavoce-transcript`.
+//!
+//! Positions are samples at the channel's own rate; `*_ms` are whole milliseconds from the opening, rounded down. Engines
+//! are listed once and named by their index. Strings are exact: a reader that shows them must make them safe for its screen.
+
+use serde::Serialize;
+
+use super::{
+    ExportError, NOTICE,
+    transcript::{Transcript, class_name},
+};
+use crate::domain::{
+    audio::Encoding,
+    engine::EngineInfo,
+    flag::{Evidence, Flag},
+    id::{ChannelId, HearingId, SegmentId},
+    language::LanguageTag,
+    probability::Probability,
+    segment::{CaptionState, Segment},
+    time::Span,
+};
+
+/// The version of the format.
+pub const VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Head<'a> {
+    format: &'static str,
+    version: u32,
+    notice: &'static str,
+    hearing: HearingId,
+    reference: &'a str,
+    status: &'static str,
+    opened_at: String,
+    closed_at: Option<String>,
+    through_entry: u64,
+    channels: Vec<Channel<'a>>,
+    intervals: Vec<Interval>,
+    engines: &'a [&'a EngineInfo],
+}
+
+#[derive(Serialize)]
+struct Channel<'a> {
+    channel: ChannelId,
+    label: &'a str,
+    languages: &'a [LanguageTag],
+    encoding: Encoding,
+    rate_hz: u32,
+}
+
+#[derive(Serialize)]
+struct Interval {
+    channel: ChannelId,
+    first_sample: u64,
+    class: &'static str,
+}
+
+#[derive(Serialize)]
+struct Place {
+    first_sample: u64,
+    end_sample: u64,
+    start_ms: u64,
+    end_ms: u64,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    id: SegmentId,
+    channel: ChannelId,
+    class: &'static str,
+    captions: CaptionState,
+    rate_hz: u32,
+    #[serde(flatten)]
+    place: Place,
+    language: &'a LanguageTag,
+    language_posterior: Option<Probability>,
+    text: String,
+    words: Vec<Word<'a>>,
+    flags: Vec<FlagRow<'a>>,
+    engine: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct Word<'a> {
+    text: &'a str,
+    spaced: bool,
+    #[serde(flatten)]
+    place: Place,
+    score: Probability,
+}
+
+#[derive(Serialize)]
+struct FlagRow<'a> {
+    code: &'static str,
+    reason: &'static str,
+    first_word: usize,
+    end_word: usize,
+    evidence: &'a [Evidence],
+}
+
+/// The transcript as JSON: the head on one line, then one line for each segment, so that versions can be compared line by
+/// line. Withheld segments are in, with `"captions":"withheld"`.
+///
+/// # Errors
+/// [`ExportError::Json`], which no transcript read from a record gives.
+pub fn json(transcript: &Transcript) -> Result<String, ExportError> {
+    let mut engines: Vec<&EngineInfo> = Vec::new();
+    for segment in &transcript.segments {
+        if !engines.contains(&&segment.engine) {
+            engines.push(&segment.engine);
+        }
+    }
+    let fail = |source| ExportError::Json { hearing: transcript.hearing, source };
+    let head = serde_json::to_string(&head(transcript, &engines)).map_err(fail)?;
+    // The list is put in before the brace that ends the head.
+    let mut out = head.strip_suffix('}').unwrap_or(&head).to_owned() + ",\n\"segments\":[";
+    for (index, segment) in transcript.segments.iter().enumerate() {
+        out.push_str(if index == 0 { "\n" } else { ",\n" });
+        out.push_str(&serde_json::to_string(&row(transcript, &engines, segment)).map_err(fail)?);
+    }
+    out.push_str("\n]}\n");
+    Ok(out)
+}
+
+fn head<'a>(transcript: &'a Transcript, engines: &'a [&'a EngineInfo]) -> Head<'a> {
+    let channel = |c: &'a crate::domain::channel::ChannelSetup| Channel {
+        channel: c.id,
+        label: c.label.as_str(),
+        languages: c.languages.tags(),
+        encoding: c.format.encoding,
+        rate_hz: c.format.rate.hz(),
+    };
+    let interval = |i: &super::transcript::Interval| Interval {
+        channel: i.channel,
+        first_sample: i.first_sample.index(),
+        class: class_name(i.class),
+    };
+    Head {
+        format: "vivavoce-transcript",
+        version: VERSION,
+        notice: NOTICE,
+        hearing: transcript.hearing,
+        reference: &transcript.reference,
+        status: if transcript.closed_at.is_some() { "closed" } else { "open" },
+        opened_at: transcript.opened_at.to_string(),
+        closed_at: transcript.closed_at.map(|at| at.to_string()),
+        through_entry: transcript.through.number(),
+        channels: transcript.channels.iter().map(channel).collect(),
+        intervals: transcript.intervals.iter().map(interval).collect(),
+        engines,
+    }
+}
+
+fn row<'a>(transcript: &Transcript, engines: &[&EngineInfo], segment: &'a Segment) -> Row<'a> {
+    let place = |span: Span| Place {
+        first_sample: span.start().index(),
+        end_sample: span.end().index(),
+        start_ms: span.start().at(segment.rate).millis(),
+        end_ms: span.end().at(segment.rate).millis(),
+    };
+    let words =
+        segment.words.iter().map(|w| Word { text: &w.text, spaced: w.spaced, place: place(w.span), score: w.score });
+    Row {
+        id: segment.id,
+        channel: segment.channel,
+        class: class_name(transcript.class(segment)),
+        captions: segment.captions,
+        rate_hz: segment.rate.hz(),
+        place: place(segment.span),
+        language: &segment.language,
+        language_posterior: segment.language_posterior,
+        text: segment.text(),
+        words: words.collect(),
+        flags: segment.flags.iter().map(flag).collect(),
+        engine: engines.iter().position(|e| **e == segment.engine),
+    }
+}
+
+fn flag(flag: &Flag) -> FlagRow<'_> {
+    FlagRow {
+        code: flag.code.as_str(),
+        reason: flag.code.reason(),
+        first_word: flag.words.start,
+        end_word: flag.words.end,
+        evidence: &flag.evidence,
+    }
+}

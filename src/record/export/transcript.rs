@@ -1,0 +1,149 @@
+//! The neutral model that every export is made of.
+
+use jiff::Timestamp;
+
+use super::ExportError;
+use crate::{
+    domain::{
+        change::{Change, EntrySeq, IntervalClass},
+        channel::ChannelSetup,
+        id::{ChannelId, HearingId},
+        segment::{CaptionState, Segment},
+        time::SamplePos,
+    },
+    record::entry::Entry,
+};
+
+/// From `first_sample` on, a channel has a class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interval {
+    /// Which channel.
+    pub channel: ChannelId,
+    /// The first sample, at the channel's own rate.
+    pub first_sample: SamplePos,
+    /// The class from there on.
+    pub class: IntervalClass,
+}
+
+/// The record of one hearing as a document.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transcript {
+    /// Which hearing.
+    pub hearing: HearingId,
+    /// The court's own reference; may be empty.
+    pub reference: String,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// When it was closed; `None` while it is open.
+    pub closed_at: Option<Timestamp>,
+    /// Its channels, in ascending order.
+    pub channels: Vec<ChannelSetup>,
+    /// Where the class of a channel changed, in the order of the record.
+    pub intervals: Vec<Interval>,
+    /// The segments in order of their start as exact hearing time, then of channel, then of their place in the record.
+    pub segments: Vec<Segment>,
+    /// The last entry that went in.
+    pub through: EntrySeq,
+}
+
+impl Transcript {
+    /// The document that `entries` make: all entries of `hearing` from the first, without gaps.
+    ///
+    /// # Errors
+    /// [`ExportError::NoOpening`], [`ExportError::Gap`].
+    ///
+    /// ```
+    /// use vivavoce::record::export::{ExportError, transcript::Transcript};
+    /// let hearing = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
+    /// assert!(matches!(Transcript::from_entries(hearing, &[]), Err(ExportError::NoOpening { .. })));
+    /// ```
+    pub fn from_entries(hearing: HearingId, entries: &[Entry]) -> Result<Self, ExportError> {
+        let Some((Entry { seq, change: Change::HearingOpened { reference, channels }, by }, rest)) =
+            entries.split_first()
+        else {
+            return Err(ExportError::NoOpening { hearing });
+        };
+        let mut transcript = Self {
+            hearing,
+            reference: reference.clone(),
+            opened_at: by.at,
+            closed_at: None,
+            channels: channels.clone(),
+            intervals: Vec::new(),
+            segments: Vec::new(),
+            through: *seq,
+        };
+        for entry in rest {
+            transcript.take(entry)?;
+        }
+        transcript.segments.sort_by_key(|s| (s.span.start().at(s.rate), s.channel));
+        Ok(transcript)
+    }
+
+    fn take(&mut self, entry: &Entry) -> Result<(), ExportError> {
+        let expected = self.through.next();
+        if entry.seq != expected {
+            return Err(ExportError::Gap { hearing: self.hearing, expected });
+        }
+        self.through = entry.seq;
+        match &entry.change {
+            Change::SegmentCommitted { segment } => self.segments.push(Segment::clone(segment)),
+            Change::IntervalBegan { channel, first_sample, class } => {
+                self.intervals.push(Interval { channel: *channel, first_sample: *first_sample, class: *class });
+            }
+            Change::HearingClosed {} => self.closed_at = Some(entry.by.at),
+            // A second opening cannot be in a record; stored audio is told by the journal.
+            Change::HearingOpened { .. } | Change::AudioStored { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// The label of `channel`, without what could forge an export; `channel 3` where it has none.
+    #[must_use]
+    pub fn label(&self, channel: ChannelId) -> String {
+        let label = self.channels.iter().find(|c| c.id == channel).map(|c| super::plain::label(c.label.as_str()));
+        label.filter(|l| !l.is_empty()).unwrap_or_else(|| format!("channel {channel}"))
+    }
+
+    /// The class of a segment: the strictest of the intervals that it touches.
+    #[must_use]
+    pub fn class(&self, segment: &Segment) -> IntervalClass {
+        let marks: Vec<_> = self.intervals.iter().filter(|i| i.channel == segment.channel).collect();
+        let before = marks.iter().rev().find(|i| i.first_sample <= segment.span.start()).map(|i| i.class);
+        let inside = marks
+            .iter()
+            .filter(|i| i.first_sample > segment.span.start() && i.first_sample < segment.span.end())
+            .map(|i| i.class);
+        inside.chain(before).max_by_key(|class| strictness(*class)).unwrap_or(IntervalClass::Open)
+    }
+
+    /// Whether captions show the segment: it is not withheld, and all of it was said in open court.
+    #[must_use]
+    pub fn shown(&self, segment: &Segment) -> bool {
+        segment.captions == CaptionState::Shown && self.class(segment) == IntervalClass::Open
+    }
+}
+
+const fn strictness(class: IntervalClass) -> u8 {
+    match class {
+        IntervalClass::Open => 0,
+        IntervalClass::Muted => 1,
+        IntervalClass::Sealed => 2,
+        IntervalClass::OffRecord => 3,
+    }
+}
+
+/// The class as it is written in exports.
+pub(super) const fn class_name(class: IntervalClass) -> &'static str {
+    match class {
+        IntervalClass::Open => "open",
+        IntervalClass::OffRecord => "off_record",
+        IntervalClass::Sealed => "sealed",
+        IntervalClass::Muted => "muted",
+    }
+}
+
+/// Whether the word at `index` is in doubt: any flag covers it.
+pub(super) fn in_doubt(segment: &Segment, index: usize) -> bool {
+    segment.flags.iter().any(|flag| flag.words.contains(&index))
+}

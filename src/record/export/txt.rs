@@ -1,0 +1,100 @@
+//! Plain text for reading and review: everything, with its doubts and their reasons.
+
+use super::{
+    NOTICE, plain,
+    transcript::{Transcript, class_name, in_doubt},
+};
+use crate::domain::{
+    change::IntervalClass,
+    flag::{Flag, FlagCode},
+    hypothesis::join,
+    segment::{CaptionState, Segment},
+};
+
+/// The transcript as plain text in UTF-8: a header, then a line for each segment with `(?)` after each word in doubt, and
+/// the reasons under it. Withheld text is there, marked `[withheld: reason]`; so is text of intervals that are not open.
+#[must_use]
+pub fn txt(transcript: &Transcript) -> String {
+    let mut out = head(transcript);
+    for segment in &transcript.segments {
+        out.push('\n');
+        out.push_str(&line(transcript, segment));
+        for flag in &segment.flags {
+            out.push_str(&reason(segment, flag));
+        }
+    }
+    out
+}
+
+fn head(transcript: &Transcript) -> String {
+    let reference = plain::label(&transcript.reference);
+    let mut out = format!("{NOTICE}\n\nHearing:   {}\n", transcript.hearing);
+    if !reference.is_empty() {
+        out.push_str(&format!("Reference: {reference}\n"));
+    }
+    out.push_str(&format!("Opened:    {}\n", transcript.opened_at));
+    match transcript.closed_at {
+        Some(at) => out.push_str(&format!("Closed:    {at}\n")),
+        None => out.push_str("Closed:    not yet\n"),
+    }
+    for channel in &transcript.channels {
+        let languages: Vec<_> = channel.languages.tags().iter().map(ToString::to_string).collect();
+        let (label, rate) = (transcript.label(channel.id), channel.format.rate);
+        out.push_str(&format!("Channel {}: {label} ({}; {rate})\n", channel.id, languages.join(", ")));
+    }
+    out.push_str("\nTimes count from the opening. Words marked (?) are in doubt; the reasons stand under the line.\n");
+    out
+}
+
+fn line(transcript: &Transcript, segment: &Segment) -> String {
+    let (start, end) = (segment.span.start().at(segment.rate), segment.span.end().at(segment.rate));
+    let mark = match transcript.class(segment) {
+        IntervalClass::Open => String::new(),
+        class @ (IntervalClass::OffRecord | IntervalClass::Sealed | IntervalClass::Muted) => {
+            format!(" [{}]", class_name(class))
+        }
+    };
+    let withheld = match segment.captions {
+        CaptionState::Shown => String::new(),
+        CaptionState::Withheld => format!(" [withheld: {}]", withheld_for(segment)),
+    };
+    let words: Vec<_> = (0..).zip(&segment.words).map(|(i, w)| (word(segment, i, &w.text), w.spaced)).collect();
+    let text = join(words.iter().filter(|(w, _)| !w.is_empty()).map(|(w, spaced)| (w.as_str(), *spaced)));
+    let text = if text.is_empty() { "[no words]" } else { &text };
+    let (channel, label) = (segment.channel, transcript.label(segment.channel));
+    format!("[{start} - {end}] {channel} {label} ({}):{mark}{withheld} {text}\n", segment.language)
+}
+
+fn word(segment: &Segment, index: usize, text: &str) -> String {
+    let text = plain::line(text);
+    if !text.is_empty() && in_doubt(segment, index) { text + "(?)" } else { text }
+}
+
+/// The reasons of the flags that withhold text, or of all where none of those is there.
+fn withheld_for(segment: &Segment) -> String {
+    let withholding = |f: &&Flag| {
+        matches!(f.code, FlagCode::NoSpeechUnderWords | FlagCode::NonSpeechText | FlagCode::SpeechWithoutWords)
+    };
+    let mut reasons: Vec<_> = segment.flags.iter().filter(withholding).map(|f| f.code.reason()).collect();
+    if reasons.is_empty() {
+        reasons = segment.flags.iter().map(|f| f.code.reason()).collect();
+    }
+    reasons.dedup();
+    if reasons.is_empty() { "no reason recorded".to_owned() } else { reasons.join("; ") }
+}
+
+fn reason(segment: &Segment, flag: &Flag) -> String {
+    let words = segment.words.get(flag.words.clone()).unwrap_or_default();
+    let quoted = match words {
+        [] => String::new(),
+        words if words.len() == segment.words.len() => " on all words".to_owned(),
+        words => format!(" on \"{}\"", plain::line(&join(words.iter().map(|w| (w.text.as_str(), w.spaced))))),
+    };
+    let evidence: Vec<_> = flag
+        .evidence
+        .iter()
+        .map(|e| format!("{} {:.3}, limit {:.3}", plain::line(&e.measure), e.value, e.limit))
+        .collect();
+    let evidence = if evidence.is_empty() { String::new() } else { format!(" ({})", evidence.join("; ")) };
+    format!("    ? {}{quoted}: {}{evidence}\n", flag.code.as_str(), flag.code.reason())
+}

@@ -1,0 +1,136 @@
+//! The order rules of one hearing, apart from any database: what may follow what.
+
+use super::{Flaw, RecordError};
+use crate::domain::{
+    actor::Attribution,
+    change::{Change, EntrySeq, IntervalClass},
+    channel::ChannelSetup,
+    id::{ChannelId, HearingId},
+    segment::Segment,
+    time::SamplePos,
+};
+
+/// What must be known of a hearing to judge its next change.
+#[derive(Clone, Debug)]
+pub(super) struct Head {
+    /// The last entry.
+    pub(super) last: EntrySeq,
+    /// The channels, as it was opened with.
+    pub(super) channels: Vec<ChannelSetup>,
+    /// The end of the stored audio of each channel that has any.
+    pub(super) stored: Vec<(ChannelId, SamplePos)>,
+    /// Whether it was closed.
+    pub(super) closed: bool,
+}
+
+impl Head {
+    /// Before the first entry.
+    pub(super) const fn opened(channels: Vec<ChannelSetup>) -> Self {
+        Self { last: EntrySeq::START, channels, stored: Vec::new(), closed: false }
+    }
+
+    fn setup(&self, channel: ChannelId) -> Option<&ChannelSetup> {
+        self.channels.iter().find(|c| c.id == channel)
+    }
+
+    /// The end of the stored audio of `channel`.
+    fn stored(&self, channel: ChannelId) -> SamplePos {
+        self.stored.iter().find(|(c, _)| *c == channel).map_or(SamplePos::ZERO, |(_, end)| *end)
+    }
+
+    /// Takes a change in that was written as entry `seq`.
+    pub(super) fn follow(&mut self, seq: EntrySeq, change: &Change) {
+        self.last = seq;
+        match change {
+            Change::AudioStored { channel, span, .. } => {
+                self.stored.retain(|(c, _)| c != channel);
+                self.stored.push((*channel, span.end()));
+            }
+            Change::HearingClosed {} => self.closed = true,
+            Change::HearingOpened { .. } | Change::IntervalBegan { .. } | Change::SegmentCommitted { .. } => {}
+        }
+    }
+}
+
+/// Whether `change` may be the next one of a hearing whose head is `head` (`None` for a hearing that is not known).
+pub(super) fn check(
+    hearing: HearingId,
+    head: Option<&Head>,
+    change: &Change,
+    by: &Attribution,
+) -> Result<(), RecordError> {
+    let invalid = |flaw| RecordError::Invalid { hearing, change: change.name(), flaw };
+    if by.actor.id.trim().is_empty() {
+        return Err(invalid(Flaw::NoActor));
+    }
+    if let Change::HearingOpened { channels, .. } = change {
+        return match head {
+            Some(_) => Err(RecordError::HearingExists { hearing }),
+            None => channels_flaw(channels).map_or(Ok(()), |flaw| Err(invalid(flaw))),
+        };
+    }
+    let head = head.ok_or(RecordError::HearingUnknown { hearing })?;
+    flaw(head, change).map_or(Ok(()), |flaw| Err(invalid(flaw)))?;
+    if head.closed && !is_late_text(head, change) {
+        return Err(RecordError::HearingClosed { hearing, change: change.name() });
+    }
+    match change {
+        Change::AudioStored { channel, span, .. } if span.start() < head.stored(*channel) => {
+            Err(RecordError::AudioOverlap { hearing, channel: *channel, through: head.stored(*channel) })
+        }
+        Change::AudioStored { .. }
+        | Change::HearingOpened { .. }
+        | Change::IntervalBegan { .. }
+        | Change::SegmentCommitted { .. }
+        | Change::HearingClosed {} => Ok(()),
+    }
+}
+
+/// Text may come after the closing, since the recogniser is behind the audio; but only for audio that was stored.
+fn is_late_text(head: &Head, change: &Change) -> bool {
+    match change {
+        Change::SegmentCommitted { segment } => segment.span.end() <= head.stored(segment.channel),
+        Change::HearingOpened { .. }
+        | Change::IntervalBegan { .. }
+        | Change::AudioStored { .. }
+        | Change::HearingClosed {} => false,
+    }
+}
+
+fn channels_flaw(channels: &[ChannelSetup]) -> Option<Flaw> {
+    if channels.is_empty() {
+        Some(Flaw::NoChannels)
+    } else if !channels.is_sorted_by(|a, b| a.id < b.id) {
+        Some(Flaw::ChannelOrder)
+    } else {
+        None
+    }
+}
+
+fn flaw(head: &Head, change: &Change) -> Option<Flaw> {
+    let known = |channel: ChannelId| head.setup(channel).is_none().then_some(Flaw::UnknownChannel(channel));
+    match change {
+        Change::IntervalBegan { channel, .. } => known(*channel),
+        Change::AudioStored { channel, class, .. } => known(*channel).or(match class {
+            IntervalClass::Open | IntervalClass::Sealed => None,
+            IntervalClass::OffRecord | IntervalClass::Muted => Some(Flaw::NothingStored),
+        }),
+        Change::SegmentCommitted { segment } => known(segment.channel).or_else(|| segment_flaw(head, segment)),
+        Change::HearingOpened { .. } | Change::HearingClosed {} => None,
+    }
+}
+
+fn segment_flaw(head: &Head, segment: &Segment) -> Option<Flaw> {
+    let rate = head.setup(segment.channel).map(|c| c.format.rate);
+    if rate != Some(segment.rate) {
+        return Some(Flaw::Rate(segment.channel));
+    }
+    let scores = segment.words.iter().map(|w| w.score).chain(segment.language_posterior);
+    let figures = segment.flags.iter().flat_map(|f| &f.evidence).flat_map(|e| [e.value, e.limit]);
+    // JSON has no infinity: such a figure would be written as null and never be read back.
+    if !scores.map(|s| f64::from(s.value())).chain(figures).all(f64::is_finite) {
+        return Some(Flaw::NotFinite);
+    }
+    let bad = |words: &std::ops::Range<usize>| words.start > words.end || words.end > segment.words.len();
+    segment.flags.iter().any(|f| bad(&f.words)).then_some(Flaw::FlaggedWords)
+}
