@@ -283,4 +283,5 @@ const fn read_error(source: io::Error) -> AudioError {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "the tests' own small numbers")]
 mod tests;

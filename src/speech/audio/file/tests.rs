@@ -394,9 +394,10 @@ fn an_ogg_codec_that_is_not_read_is_named_as_such() {
 }
 
 #[test]
-fn damage_anywhere_in_a_compressed_file_never_panics_nor_invents_length() {
-    for original in [FLAC_16, FLAC_24, MP3, VORBIS, OPUS_SHORT] {
-        for at in (0..original.len()).step_by(41) {
+fn damage_anywhere_in_a_file_never_panics_nor_invents_length() {
+    let wav = Wav::new(1, 2, 8_000, 16, noise(400)).bytes();
+    for original in [&wav, FLAC_16, FLAC_24, MP3, VORBIS, OPUS_SHORT] {
+        for at in (0..60).chain((60..original.len()).step_by(41)) {
             let mut damaged = original.to_vec();
             damaged[at] ^= 0xa5;
             let Ok(mut file) = opened(&damaged) else { continue };
