@@ -285,10 +285,5 @@ impl Engine {
 }
 
 #[cfg(test)]
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::cast_sign_loss,
-    reason = "the tests' own small numbers"
-)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "the tests' own small numbers")]
 mod tests;
