@@ -139,6 +139,7 @@ fn to_s24(sample: f32) -> [u8; 3] {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "the tests' own small numbers")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -8,7 +8,7 @@
 //!                                                                        16 kHz mono f32 <─ Resampler (resample)
 //! ```
 //!
-//! Everything but [`file`] is free of IO. How a stream of bytes or samples is cut into pieces never changes what comes out:
+//! Everything but [`mod@file`] is free of IO. How a stream of bytes or samples is cut into pieces never changes what comes out:
 //! decoding is sample by sample, and the resampler and the level meter work in steps of their own.
 
 pub mod file;

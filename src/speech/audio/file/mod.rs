@@ -13,6 +13,7 @@
 //! | MP3, Vorbis, Opus | [`Encoding::PcmF32Le`] |
 
 mod compressed;
+mod media_source;
 mod riff;
 
 use std::{
@@ -43,12 +44,19 @@ pub enum Note {
         /// Bytes found.
         found: u64,
     },
-    /// A packet could not be decoded; silence stands in its place, so that nothing after it moves.
-    DamagedPacket {
+    /// A part is damaged or missing; silence stands in its place, so that nothing after it moves.
+    Hole {
         /// The first frame of the silence.
         frame: u64,
         /// How many frames.
         frames: u64,
+    },
+    /// An MP3 header's length is a little off: the encoder's doing, or damaged frames that were passed over.
+    Frames {
+        /// Frames stated.
+        stated: u64,
+        /// Frames found.
+        found: u64,
     },
     /// An Ogg stream ends without its end mark: a recording that was broken off, or the rest is missing.
     NoEndMark,
@@ -61,8 +69,11 @@ impl fmt::Display for Note {
             Self::RiffSize { stated, found } => {
                 write!(f, "the RIFF size is {stated} bytes and the file's {found}: the audio itself is whole")
             }
-            Self::DamagedPacket { frame, frames } => {
-                write!(f, "{frames} frames from frame {frame} on are damaged: silence stands in their place")
+            Self::Hole { frame, frames } => {
+                write!(f, "{frames} frames from frame {frame} on are damaged or missing: silence stands in their place")
+            }
+            Self::Frames { stated, found } => {
+                write!(f, "the header states {stated} frames and {found} are there: times may be off by the difference")
             }
             Self::NoEndMark => f.write_str("the Ogg stream has no end mark: it may have been cut off"),
         }
@@ -161,7 +172,8 @@ impl AudioFile {
         self.shape.channels.get()
     }
 
-    /// How many frames (samples of each channel) there are, where the header knows.
+    /// How many frames (samples of each channel) there are, where the header knows: exact for WAV and FLAC, an estimate
+    /// for MP3 without a Xing header, the first link's for chained Ogg.
     #[must_use]
     pub const fn frames(&self) -> Option<u64> {
         self.shape.frames
@@ -271,4 +283,5 @@ const fn read_error(source: io::Error) -> AudioError {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "the tests' own small numbers")]
 mod tests;

@@ -165,6 +165,21 @@ fn no_tick_is_held_back_longer_than_promised() {
 }
 
 #[test]
+fn pushing_allocates_nothing_but_the_output() {
+    for hz in RATES {
+        let (mut resampler, mut out) = (resampler(hz), Vec::with_capacity(40_000));
+        let buffers = |resampler: &Resampler| {
+            resampler.engine.as_ref().map(|engine| (engine.gathered.as_ptr(), engine.gathered.capacity()))
+        };
+        let (before, output) = (buffers(&resampler), out.as_ptr());
+        for size in [1, 7, 3_000, hz as usize, 0, 480] {
+            resampler.push(&vec![0.1; size], &mut out);
+        }
+        assert_eq!((buffers(&resampler), out.as_ptr()), (before, output), "{hz}");
+    }
+}
+
+#[test]
 fn a_finished_resampler_starts_anew() {
     for hz in RATES {
         let samples = sine(700.0, hz, 2_000);
