@@ -14,7 +14,7 @@ use crate::domain::{
     time::SamplePos,
 };
 use crate::{
-    record::{media::MediaError, store::RecordError},
+    record::{export::ExportError, media::MediaError, store::RecordError},
     speech::{asr::AsrError, audio::AudioError, front::FrontError},
 };
 
@@ -117,6 +117,9 @@ pub enum HearingError {
     /// The record failed.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The record could not be written out.
+    #[error(transparent)]
+    Export(#[from] ExportError),
     /// Recognition failed.
     #[error(transparent)]
     Recognition(#[from] AsrError),
@@ -144,6 +147,7 @@ impl Fault for HearingError {
             Self::Front { source, .. } => source.kind(),
             Self::Media(source) => source.kind(),
             Self::Record(source) => source.kind(),
+            Self::Export(source) => source.kind(),
             Self::Recognition(source) => source.kind(),
             Self::Stopped { .. } => FaultKind::Unavailable,
         }

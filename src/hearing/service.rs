@@ -25,7 +25,7 @@ use crate::{
     },
     record::{
         entry::Entry,
-        export::{document::Transcript, Format},
+        export::{Format, transcript::Transcript},
         media::{service::AudioJournal, writer::Opening},
         store::{HearingSummary, RecordStore},
     },
@@ -328,8 +328,8 @@ impl Hearings {
                 break;
             }
         }
-        let transcript = Transcript::from_entries(hearing, &entries);
-        Ok(format.write(&transcript))
+        let transcript = Transcript::from_entries(hearing, &entries)?;
+        Ok(format.write(&transcript)?)
     }
 
     async fn append(

@@ -12,11 +12,10 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/vivavoc
 
 /// What the compiler of the protocol wrote.
 #[expect(
-    missing_docs,
-    unreachable_pub,
-    clippy::all,
-    clippy::pedantic,
-    clippy::undocumented_unsafe_blocks,
+    unused_qualifications,
+    clippy::allow_attributes_without_reason,
+    clippy::allow_attributes,
+    clippy::doc_markdown,
     reason = "generated from proto/vivavoce/v1, where every field is documented"
 )]
 pub mod pb {

@@ -290,23 +290,12 @@ impl ChannelTask {
             }
             Err(error @ (AsrError::Engine { .. } | AsrError::WorkerPanicked)) => {
                 tracing::error!(%error, "an utterance could not be decoded twice; it is recorded without words");
-                pending.outcome = Some(Ok(self.wordless(index)));
+                pending.outcome = Some(Ok(wordless(pending, &self.parts.setup)));
             }
             Err(error) => return Err(error.into()),
             Ok(hypothesis) => pending.outcome = Some(Ok(hypothesis)),
         }
         Ok(())
-    }
-
-    fn wordless(&self, index: usize) -> Hypothesis {
-        Hypothesis {
-            window: self.pending[index].heard.utterance.span,
-            language: self.parts.setup.languages.tags()[0].clone(),
-            language_posterior: None,
-            words: Vec::new(),
-            no_speech: Probability::ZERO,
-            mean_logprob: 0.0,
-        }
     }
 
     /// Writes finished utterances to the record, in order of time.
@@ -364,5 +353,17 @@ impl ChannelTask {
     fn tell(&self, event: LiveEvent) {
         // Nobody may listen.
         let _unheard = self.parts.events.send(event);
+    }
+}
+
+/// What is recorded of an utterance that the engine failed on: nothing was heard, which is flagged.
+fn wordless(pending: &Pending, setup: &ChannelSetup) -> Hypothesis {
+    Hypothesis {
+        window: pending.heard.utterance.span,
+        language: setup.languages.tags()[0].clone(),
+        language_posterior: None,
+        words: Vec::new(),
+        no_speech: Probability::ZERO,
+        mean_logprob: 0.0,
     }
 }

@@ -26,6 +26,59 @@ pub mod vtt;
 /// What stands on every export until a person has certified a record.
 pub const NOTICE: &str = "MACHINE DRAFT, NOT A CERTIFIED RECORD";
 
+/// A form of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Everything, for programs and review.
+    Json,
+    /// Captions.
+    WebVtt,
+    /// Captions.
+    Srt,
+    /// For reading.
+    Text,
+}
+
+impl Format {
+    /// Every form.
+    pub const ALL: [Self; 4] = [Self::Json, Self::WebVtt, Self::Srt, Self::Text];
+
+    /// How its files end, without the dot.
+    #[must_use]
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::WebVtt => "vtt",
+            Self::Srt => "srt",
+            Self::Text => "txt",
+        }
+    }
+
+    /// Its media type.
+    #[must_use]
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::WebVtt => "text/vtt; charset=utf-8",
+            Self::Srt => "application/x-subrip; charset=utf-8",
+            Self::Text => "text/plain; charset=utf-8",
+        }
+    }
+
+    /// Writes a transcript in this form.
+    ///
+    /// # Errors
+    /// [`ExportError::Json`].
+    pub fn write(self, transcript: &transcript::Transcript) -> Result<String, ExportError> {
+        match self {
+            Self::Json => json::json(transcript),
+            Self::WebVtt => Ok(vtt::vtt(transcript)),
+            Self::Srt => Ok(srt::srt(transcript)),
+            Self::Text => Ok(txt::txt(transcript)),
+        }
+    }
+}
+
 /// What can go wrong with an export.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
