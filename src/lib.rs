@@ -4,3 +4,4 @@
 //! `domain` < `text` < {`speech`, `models`, `evaluation`} < `record` < `hearing` < `api` < `app` < `cli` < `main`.
 
 pub mod domain;
+pub mod models;

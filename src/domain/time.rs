@@ -321,7 +321,10 @@ mod tests {
 
     #[test]
     fn a_rate_outside_the_served_range_is_refused_with_the_rate() {
-        assert_eq!(SampleRate::try_from(1).unwrap_err().to_string(), "sample rate of 1 Hz is not between 8000 and 192000 Hz");
+        assert_eq!(
+            SampleRate::try_from(1).unwrap_err().to_string(),
+            "sample rate of 1 Hz is not between 8000 and 192000 Hz"
+        );
         assert!(SampleRate::try_from(10_000_000).is_err());
         assert!(SampleRate::try_from(8_000).is_ok() && SampleRate::try_from(192_000).is_ok());
     }
