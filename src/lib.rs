@@ -3,5 +3,7 @@
 //! The straight line, left to right; each part may use only those before it (`tests/tidy.rs` holds it):
 //! `domain` < `text` < {`speech`, `models`, `evaluation`} < `record` < `hearing` < `api` < `app` < `cli` < `main`.
 
+#[cfg(feature = "server")]
+pub mod cli;
 pub mod domain;
 pub mod models;

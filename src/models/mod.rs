@@ -14,6 +14,8 @@ pub mod store;
 pub mod fetch;
 #[cfg(feature = "server")]
 pub mod import;
+#[cfg(feature = "server")]
+pub mod recordings;
 
 use std::{io, path::PathBuf};
 
@@ -77,9 +79,9 @@ pub enum ModelError {
         /// The file.
         path: PathBuf,
         /// What the manifest says.
-        expected: Fingerprint,
+        expected: Box<Fingerprint>,
         /// What the file is.
-        found: Fingerprint,
+        found: Box<Fingerprint>,
     },
     /// A conversion whose result is not what the manifest says: the converter is another than the manifest was made with.
     #[error("converting model {name} gave {found} instead of {expected}: the manifest belongs to another version")]
@@ -87,9 +89,9 @@ pub enum ModelError {
         /// The model.
         name: String,
         /// What the manifest says.
-        expected: Fingerprint,
+        expected: Box<Fingerprint>,
         /// What came out.
-        found: Fingerprint,
+        found: Box<Fingerprint>,
     },
     /// A file whose digest is right and whose content no engine can load.
     #[error("{path} is refused: {source}", path = path.display())]
@@ -119,10 +121,25 @@ pub enum ModelError {
     },
     /// No source gave the model.
     #[cfg(feature = "server")]
-    #[error("model {name} could not be had from any source:{}", fetch::listed(failures))]
+    #[error(
+        "model {name} could not be had from any source:{}\nremedy: open the way to one of these, name a mirror of the hub \
+         with --hub URL, or copy the model's file into the store from a machine that has it",
+        fetch::lines(failures)
+    )]
     Sources {
         /// The model.
         name: String,
+        /// Each source and why it failed, in the order of trying.
+        failures: Vec<(String, fetch::FetchError)>,
+    },
+    /// No source gave the recordings.
+    #[cfg(feature = "server")]
+    #[error(
+        "the recordings could not be had from any source:{}\nremedy: run `apt-get update` (Debian), or install Python 3 \
+         with pip, where a package registry can be reached",
+        fetch::lines(failures)
+    )]
+    Recordings {
         /// Each source and why it failed, in the order of trying.
         failures: Vec<(String, fetch::FetchError)>,
     },
@@ -139,7 +156,7 @@ impl Fault for ModelError {
             Self::Convert(source) => source.kind(),
             Self::Taken { .. } => FaultKind::AlreadyExists,
             #[cfg(feature = "server")]
-            Self::Sources { .. } => FaultKind::Unavailable,
+            Self::Sources { .. } | Self::Recordings { .. } => FaultKind::Unavailable,
         }
     }
 }

@@ -184,7 +184,10 @@ impl ModelStore {
             opened => opened.map_err(io)?,
         };
         let expected = entry.fingerprint();
-        let refuse = |found| ModelError::Mismatch { name: entry.name.clone(), path: path.to_owned(), expected, found };
+        let refuse = |found| {
+            let (expected, found) = (Box::new(expected), Box::new(found));
+            ModelError::Mismatch { name: entry.name.clone(), path: path.to_owned(), expected, found }
+        };
         if file.metadata().map_err(io)?.len() != entry.size {
             return Err(refuse(digest::of_reader(&mut file).map_err(io)?));
         }

@@ -398,6 +398,6 @@ fn heads_in(path: &Path, shape: &WhisperShape) -> Result<Vec<[u32; 2]>, ConvertE
 }
 
 #[cfg(test)]
-pub(super) mod sample;
+pub(crate) mod sample;
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use crate::models::convert::{
 
 /// The number format of a written tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::models) enum Format {
+pub(crate) enum Format {
     F32,
     F16,
     Bf16,
@@ -31,7 +31,7 @@ impl Format {
     }
 
     /// What is left of a value in this format.
-    pub(in crate::models) fn kept(self, value: f32) -> f32 {
+    pub(crate) fn kept(self, value: f32) -> f32 {
         match self {
             Self::F32 | Self::I8 => value,
             Self::F16 => f16::from_f32(value).to_f32(),
@@ -41,22 +41,22 @@ impl Format {
 }
 
 /// A tensor: dimensions, values, and the format to write it in.
-pub(in crate::models) struct Tensor {
-    pub(in crate::models) dims: Vec<usize>,
-    pub(in crate::models) values: Vec<f32>,
-    pub(in crate::models) format: Format,
+pub(crate) struct Tensor {
+    pub(crate) dims: Vec<usize>,
+    pub(crate) values: Vec<f32>,
+    pub(crate) format: Format,
 }
 
 /// A model by Hugging Face's names.
-pub(in crate::models) struct Sample {
-    pub(in crate::models) shape: WhisperShape,
-    pub(in crate::models) specs: Vec<TensorSpec>,
-    pub(in crate::models) tensors: BTreeMap<String, Tensor>,
+pub(crate) struct Sample {
+    pub(crate) shape: WhisperShape,
+    pub(crate) specs: Vec<TensorSpec>,
+    pub(crate) tensors: BTreeMap<String, Tensor>,
 }
 
 impl Sample {
     /// One layer each, 64 wide; every tensor in `format`.
-    pub(in crate::models) fn new(format: Format) -> Self {
+    pub(crate) fn new(format: Format) -> Self {
         let shape = WhisperShape { state: 64, audio_heads: 2, text_heads: 4, ..WhisperShape::BASE };
         let shape = WhisperShape { audio_layers: 1, text_layers: 2, ..shape };
         let specs = names::tensors(&shape);
@@ -90,7 +90,7 @@ impl Sample {
     }
 
     /// Writes the model as Hugging Face does, in `shards` files; names begin with `model.` as in its checkpoints.
-    pub(in crate::models) fn write_hf(&self, dir: &Path, shards: usize) {
+    pub(crate) fn write_hf(&self, dir: &Path, shards: usize) {
         self.write_beside(dir);
         let bytes: Vec<(String, Vec<u8>, &Tensor)> = self
             .tensors
@@ -126,13 +126,13 @@ impl Sample {
     }
 
     /// Writes the model as CTranslate2 does.
-    pub(in crate::models) fn write_ct2(&self, dir: &Path) {
+    pub(crate) fn write_ct2(&self, dir: &Path) {
         self.write_beside(dir);
         fs::write(dir.join("model.bin"), self.ct2()).unwrap();
     }
 
     /// CTranslate2's `model.bin`.
-    pub(in crate::models) fn ct2(&self) -> Vec<u8> {
+    pub(crate) fn ct2(&self) -> Vec<u8> {
         let mut variables: BTreeMap<String, Tensor> = BTreeMap::new();
         for spec in &self.specs {
             let Some(tensor) = self.tensors.get(&spec.hf) else { continue };
@@ -160,13 +160,13 @@ impl Sample {
 
 /// Writes CTranslate2's format, right or wrong.
 #[derive(Default)]
-pub(in crate::models) struct Ct2Writer {
+pub(crate) struct Ct2Writer {
     count: u32,
     body: Vec<u8>,
 }
 
 impl Ct2Writer {
-    pub(in crate::models) fn variable(&mut self, name: &str, dims: &[usize], kind: u8, data: &[u8]) {
+    pub(crate) fn variable(&mut self, name: &str, dims: &[usize], kind: u8, data: &[u8]) {
         self.count += 1;
         string(&mut self.body, name);
         self.body.push(u8::try_from(dims.len()).unwrap());
@@ -201,7 +201,7 @@ impl Ct2Writer {
         }
     }
 
-    pub(in crate::models) fn finish(self, aliases: &[(&str, &str)]) -> Vec<u8> {
+    pub(crate) fn finish(self, aliases: &[(&str, &str)]) -> Vec<u8> {
         let mut out = 6_u32.to_le_bytes().to_vec();
         string(&mut out, "WhisperSpec");
         out.extend(3_u32.to_le_bytes());

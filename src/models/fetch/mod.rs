@@ -5,7 +5,7 @@
 //! manifest names, is skipped with a note, and the next is tried.
 
 mod hub;
-mod package;
+pub(super) mod package;
 
 use std::{
     fmt::Write as _,
@@ -110,25 +110,26 @@ pub enum FetchError {
         #[source]
         source: io::Error,
     },
+    /// A recording that cannot be read.
+    #[error("{path} is no WAV file: {source}", path = path.display())]
+    Recording {
+        /// The file.
+        path: PathBuf,
+        /// What the reader said.
+        #[source]
+        source: hound::Error,
+    },
     /// The weights could not be converted.
     #[error(transparent)]
     Convert(#[from] ConvertError),
 }
 
 /// The failures of all sources, one a line.
-pub(super) fn listed(failures: &[(String, FetchError)]) -> String {
-    let mut text = String::new();
-    for (source, error) in failures {
+pub(super) fn lines(failures: &[(String, FetchError)]) -> String {
+    failures.iter().fold(String::new(), |mut text, (source, error)| {
         let _infallible = write!(text, "\n  {source}: {error}");
-    }
-    if failures.is_empty() {
-        text.push_str(" it has none");
-    }
-    text.push_str(
-        "\nremedy: open the way to one of these, name a mirror of the hub with --hub URL, or copy the model's file into \
-         the store from a machine that has it",
-    );
-    text
+        text
+    })
 }
 
 /// Where models are fetched from, and how long to wait.
@@ -249,7 +250,8 @@ impl ModelStore {
         convert::requantise(&source.bytes, entry.quantisation.unwrap_or(Quantisation::F16), &mut out, progress)?;
         let (found, writer) = out.finish();
         if found != entry.fingerprint() {
-            return Err(ModelError::Conversion { name: entry.name.clone(), expected: entry.fingerprint(), found });
+            let (expected, found) = (Box::new(entry.fingerprint()), Box::new(found));
+            return Err(ModelError::Conversion { name: entry.name.clone(), expected, found });
         }
         let path = self.path(entry);
         let file = writer.into_inner().map_err(|e| io(&path, e.into_error()))?;

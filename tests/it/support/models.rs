@@ -20,6 +20,16 @@ pub(crate) fn store_with(names: &[&str]) -> ModelStore {
     store
 }
 
+/// The folder of recordings that tests share, with its `manifest.tsv`: real voices where Debian's packages can be had.
+pub(crate) fn recordings() -> PathBuf {
+    let dir = dir().join("recordings");
+    fs::create_dir_all(&dir).unwrap();
+    let lock = File::create(dir.join(".lock")).unwrap();
+    lock.lock().unwrap();
+    vivavoce::models::recordings::prepare(&dir, &mut Silent).unwrap_or_else(|error| panic!("{error}"));
+    dir
+}
+
 #[expect(clippy::disallowed_methods, reason = "where tests keep models is no setting of the product")]
 fn dir() -> PathBuf {
     if let Ok(dir) = std::env::var("VIVAVOCE_MODELS") {

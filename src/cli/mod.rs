@@ -1,0 +1,3 @@
+//! The subcommands: each takes its arguments, does its work and writes data to stdout, talk to stderr.
+
+pub mod models;
