@@ -5,12 +5,16 @@
 
 #[cfg(feature = "server")]
 pub mod api;
-#[cfg(feature = "server")]
+#[cfg(all(feature = "server", feature = "whisper"))]
+pub mod app;
+#[cfg(all(feature = "server", feature = "whisper"))]
 pub mod cli;
 pub mod domain;
 pub mod evaluation;
 #[cfg(feature = "server")]
 pub mod hearing;
+#[cfg(feature = "server")]
+pub mod models;
 pub mod record;
 pub mod speech;
 pub mod text;

@@ -1,3 +1,4 @@
-//! The command line: one file a subcommand.
+//! The subcommands: each takes its arguments, does its work and writes data to stdout, talk to stderr.
 
 pub mod evaluate;
+pub mod models;
