@@ -3,6 +3,7 @@
 
 pub mod follow;
 pub mod live;
+pub mod offline;
 pub mod service;
 pub mod world;
 

@@ -343,13 +343,11 @@ impl Hearings {
         Ok(self.parts.store.append(hearing, change, by).await?.seq)
     }
 
-    /// Closes the store. Streams must have ended.
-    ///
-    /// # Errors
-    /// What the record says.
-    pub async fn shut_down(self) -> Result<(), HearingError> {
-        self.parts.journal.stop().await;
-        Ok(self.parts.store.close().await?)
+    /// Ready when no stream runs any more.
+    pub async fn idle(&self) {
+        let all = u32::try_from(self.parts.max_streams).unwrap_or(u32::MAX);
+        // The semaphore is never closed.
+        let _places = self.places.acquire_many(all).await;
     }
 
     /// Nothing panics while the lock is held, so a poisoned one is sound.

@@ -1,7 +1,7 @@
 //! A hearing while audio flows: one task a channel, and what they say while they work.
 
 mod channel;
-mod compose;
+pub(in crate::hearing) mod compose;
 mod stream;
 
 pub use stream::{AudioIn, ChannelProgress, LiveStream, Progress, ProgressOut};

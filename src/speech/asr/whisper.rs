@@ -53,9 +53,19 @@ pub struct WhisperOptions {
     pub partial: PassParameters,
     /// For the record.
     pub last: PassParameters,
-    /// Layer and head of each cross-attention head that follows the sound. Empty: the preset of the size, or the upper
-    /// half of the layers.
-    pub alignment_heads: Vec<(u16, u16)>,
+    /// Which heads of the decoder follow the sound.
+    pub alignment: AlignmentHeads,
+}
+
+/// Which heads of the decoder's cross-attention follow the sound: word times are read from them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AlignmentHeads {
+    /// Those that OpenAI published with the model of this name: `tiny`, `base`, `small`, `medium`.
+    Published(String),
+    /// These pairs of layer and head.
+    Given(Vec<(u16, u16)>),
+    /// Not known: the upper two layers, which is rougher.
+    Unknown,
 }
 
 impl WhisperOptions {
@@ -72,8 +82,8 @@ impl Default for WhisperOptions {
         Self {
             threads: 1,
             partial: PassParameters { beam: 1, context_pad: Some(128), align_words: false },
-            last: PassParameters { beam: 1, context_pad: None, align_words: true },
-            alignment_heads: Vec::new(),
+            last: PassParameters { beam: 5, context_pad: None, align_words: true },
+            alignment: AlignmentHeads::Unknown,
         }
     }
 }
@@ -105,20 +115,16 @@ impl Whisper {
     /// [`AsrError::Engine`] where whisper.cpp refuses them.
     pub fn load(weights: &WhisperWeights<'_>, options: WhisperOptions) -> Result<Self, AsrError> {
         whisper_rs::install_logging_hooks();
-        let heads: Vec<_> = options
-            .alignment_heads
-            .iter()
-            .map(|&(layer, head)| whisper_rs::whisper_rs_sys::whisper_ahead {
-                n_text_layer: i32::from(layer),
-                n_head: i32::from(head),
-            })
-            .collect();
+        let heads = match &options.alignment {
+            AlignmentHeads::Given(heads) => heads.iter().map(|&head| native_head(head)).collect(),
+            AlignmentHeads::Published(_) | AlignmentHeads::Unknown => Vec::new(),
+        };
         let mut parameters = WhisperContextParameters::default();
         // Flash attention is slower on CPUs in this version and excludes alignment.
         parameters.flash_attn(false);
         parameters.use_gpu(cfg!(any(feature = "cuda", feature = "vulkan", feature = "metal")));
         if options.last.align_words || options.partial.align_words {
-            let mode = if heads.is_empty() { preset(weights.name) } else { DtwMode::Custom { aheads: &heads } };
+            let mode = if heads.is_empty() { preset(&options.alignment) } else { DtwMode::Custom { aheads: &heads } };
             parameters.dtw_parameters(DtwParameters { mode, ..DtwParameters::default() });
         }
         let context = WhisperContext::new_from_buffer_with_params(weights.bytes, parameters)
@@ -140,9 +146,13 @@ impl Whisper {
     }
 }
 
-/// The alignment heads that OpenAI published with each size; for other names the upper half of the layers.
-fn preset(name: &str) -> DtwMode<'static> {
-    let model_preset = match name.split('-').next().unwrap_or(name) {
+fn native_head((layer, head): (u16, u16)) -> whisper_rs::whisper_rs_sys::whisper_ahead {
+    whisper_rs::whisper_rs_sys::whisper_ahead { n_text_layer: i32::from(layer), n_head: i32::from(head) }
+}
+
+fn preset(alignment: &AlignmentHeads) -> DtwMode<'static> {
+    let AlignmentHeads::Published(name) = alignment else { return DtwMode::TopMost { n_top: 2 } };
+    let model_preset = match name.as_str() {
         "tiny" => DtwModelPreset::Tiny,
         "base" => DtwModelPreset::Base,
         "small" => DtwModelPreset::Small,

@@ -15,6 +15,7 @@ pub mod file;
 pub mod format;
 mod g711;
 pub mod level;
+pub mod likeness;
 pub mod resample;
 
 use std::{io, path::PathBuf};

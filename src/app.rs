@@ -1,0 +1,382 @@
+//! The composition root: configuration becomes parts, parts become a server. Only here is the system asked for the time
+//! and for chance.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    api::grpc::{DESCRIPTORS, Limits, TranscriptionService, pb::transcription_server::TranscriptionServer},
+    hearing::{
+        HearingError,
+        offline::Offline,
+        service::{Detectors, Hearings, Parts},
+        world::World,
+    },
+    models::{
+        ModelError,
+        manifest::{Alignment, ModelKind},
+        store::{ModelStore, VerifiedModel},
+    },
+    record::{
+        media::{
+            MediaError,
+            service::{AudioJournal, Settings as JournalSettings},
+        },
+        seal::NullSealer,
+        store::{RecordError, RecordStore, sqlite::SqliteStore},
+    },
+    speech::{
+        asr::{
+            AsrError, Recognizer,
+            pool::Pool,
+            whisper::{AlignmentHeads, PassParameters, Whisper, WhisperOptions, WhisperWeights},
+        },
+        front::FrontConfig,
+        vad::{SpeechDetector, VadError, detector::ChannelDetector, model::SileroModel},
+    },
+};
+
+/// What the engine is made of.
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    /// The folder of the models.
+    pub models: PathBuf,
+    /// The recogniser's model.
+    pub model: String,
+    /// The speech detector's model.
+    pub vad_model: String,
+    /// Threads that decode.
+    pub workers: usize,
+    /// Threads each of them uses.
+    pub threads_per_worker: u8,
+    /// Beams of a final decode; 1 is greedy.
+    pub beam: u8,
+    /// Where utterances end and how often partials come.
+    pub front: FrontConfig,
+}
+
+/// What the server is made of.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// Where gRPC listens.
+    pub listen: SocketAddr,
+    /// The folder of the record and the audio.
+    pub data: PathBuf,
+    /// Streams at a time.
+    pub max_streams: usize,
+    /// Bytes of one message.
+    pub max_message_bytes: usize,
+    /// How long streams may take to finish when the server stops.
+    pub drain: Duration,
+}
+
+/// Why the product could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A model of the wrong kind.
+    #[error("model {name} is no {wanted}: choose another in the configuration")]
+    ModelKind {
+        /// The model.
+        name: String,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// The speech detector.
+    #[error("model {name} cannot be used")]
+    Detector {
+        /// The model.
+        name: String,
+        /// Why.
+        #[source]
+        source: VadError,
+    },
+    /// The recogniser.
+    #[error(transparent)]
+    Engine(#[from] AsrError),
+    /// The record.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The audio journal.
+    #[error(transparent)]
+    Media(#[from] MediaError),
+    /// The hearings.
+    #[error(transparent)]
+    Hearing(#[from] HearingError),
+    /// A folder.
+    #[error("cannot make the folder {}", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// An address.
+    #[error("cannot listen on {address}: is another server running there?")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The server itself.
+    #[error("the server failed")]
+    Serve(#[from] tonic::transport::Error),
+    /// Reflection.
+    #[error("the protocol's description is broken")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+impl crate::domain::fault::Fault for AppError {
+    fn kind(&self) -> crate::domain::fault::FaultKind {
+        use crate::domain::fault::FaultKind;
+        match self {
+            Self::Model(source) => source.kind(),
+            Self::ModelKind { .. } => FaultKind::Invalid,
+            Self::Detector { source, .. } => source.kind(),
+            Self::Engine(source) => source.kind(),
+            Self::Record(source) => source.kind(),
+            Self::Media(source) => source.kind(),
+            Self::Hearing(source) => source.kind(),
+            Self::Folder { .. } | Self::Listen { .. } => FaultKind::Unavailable,
+            Self::Serve(_) | Self::Reflection(_) => FaultKind::Internal,
+        }
+    }
+}
+
+/// The system's clock and its random source.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemWorld;
+
+impl World for SystemWorld {
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks the system for the time")]
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn draw_id(&self) -> Uuid {
+        Uuid::now_v7()
+    }
+
+    fn draw_bytes(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).expect("Linux has a random source, and it is ready once the system is up");
+        bytes
+    }
+}
+
+/// The engine: loaded, on its threads.
+pub struct Engine {
+    /// What decodes.
+    pub recognizer: Arc<dyn Recognizer>,
+    /// Its threads.
+    pub pool: Arc<Pool>,
+    /// Speech detectors.
+    pub detectors: Detectors,
+    /// The languages that the model was trained on.
+    pub languages: Vec<String>,
+    front: FrontConfig,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("recognizer", &self.recognizer).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Verifies and loads the models, and starts the threads.
+    ///
+    /// # Errors
+    /// What is wrong with the models, or with the memory.
+    pub fn load(settings: &EngineSettings) -> Result<Self, AppError> {
+        let store = ModelStore::open(&settings.models)?;
+        let weights = of_kind(store.load(&settings.model)?, ModelKind::Whisper, "recogniser")?;
+        let detector = of_kind(store.load(&settings.vad_model)?, ModelKind::Vad, "speech detector")?;
+        let silero = SileroModel::parse(&detector.bytes)
+            .map_err(|source| AppError::Detector { name: detector.name.clone(), source })?;
+        let silero = Arc::new(silero);
+        let options = options(settings, &weights.alignment);
+        let whisper = Whisper::load(
+            &WhisperWeights { name: &weights.name, sha256: weights.sha256, bytes: &weights.bytes },
+            options,
+        )?;
+        let recognizer: Arc<dyn Recognizer> = Arc::new(whisper);
+        let pool = Arc::new(Pool::start(&recognizer, settings.workers)?);
+        Ok(Self {
+            recognizer,
+            pool,
+            detectors: Arc::new(move || {
+                let detector: Box<dyn SpeechDetector> = Box::new(ChannelDetector::new(Arc::clone(&silero)));
+                detector
+            }),
+            languages: weights.languages.iter().map(ToString::to_string).collect(),
+            front: settings.front.clone(),
+        })
+    }
+
+    /// The engine for files.
+    #[must_use]
+    pub fn offline(&self) -> Offline {
+        Offline {
+            recognizer: Arc::clone(&self.recognizer),
+            pool: Arc::clone(&self.pool),
+            detectors: Arc::clone(&self.detectors),
+            front: FrontConfig { partial_step_ms: 0, ..self.front.clone() },
+            world: Arc::new(SystemWorld),
+        }
+    }
+}
+
+fn of_kind(model: VerifiedModel, kind: ModelKind, wanted: &'static str) -> Result<VerifiedModel, AppError> {
+    if model.kind == kind { Ok(model) } else { Err(AppError::ModelKind { name: model.name, wanted }) }
+}
+
+fn options(settings: &EngineSettings, alignment: &Alignment) -> WhisperOptions {
+    let usual = WhisperOptions::default();
+    let pair = |[layer, head]: &[u32; 2]| Some((u16::try_from(*layer).ok()?, u16::try_from(*head).ok()?));
+    WhisperOptions {
+        threads: settings.threads_per_worker,
+        last: PassParameters { beam: settings.beam, ..usual.last },
+        alignment: match alignment {
+            Alignment::Preset(name) => AlignmentHeads::Published(name.clone()),
+            Alignment::Heads(heads) => AlignmentHeads::Given(heads.iter().filter_map(pair).collect()),
+            Alignment::Unknown => AlignmentHeads::Unknown,
+        },
+        ..usual
+    }
+}
+
+/// A server that listens.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
+    hearings: Arc<Hearings>,
+    store: Arc<dyn RecordStore>,
+    drain: Duration,
+}
+
+impl Server {
+    /// Opens the record, starts the journal, listens and serves.
+    ///
+    /// # Errors
+    /// What cannot be opened or listened on.
+    pub async fn start(settings: &ServerSettings, engine: &Engine) -> Result<Self, AppError> {
+        folder(&settings.data)?;
+        let audio = settings.data.join("audio");
+        folder(&audio)?;
+        let store: Arc<dyn RecordStore> =
+            Arc::new(SqliteStore::open(&settings.data.join("record.sqlite"), Arc::new(NullSealer))?);
+        let hearings = Arc::new(Hearings::new(Parts {
+            store: Arc::clone(&store),
+            journal: AudioJournal::start(JournalSettings::under(audio))?,
+            recognizer: Arc::clone(&engine.recognizer),
+            pool: Arc::clone(&engine.pool),
+            detectors: Arc::clone(&engine.detectors),
+            front: engine.front.clone(),
+            max_streams: settings.max_streams,
+            world: Arc::new(SystemWorld),
+        }));
+        let failed = |source| AppError::Listen { address: settings.listen, source };
+        let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let stop = CancellationToken::new();
+        let service = TranscriptionService::new(
+            Arc::clone(&hearings),
+            Limits { max_message_bytes: settings.max_message_bytes },
+            &engine.languages,
+            stop.clone(),
+        );
+        let task = serve(service, listener, settings.max_message_bytes, stop.clone()).await?;
+        Ok(Self { address, stop, task, hearings, store, drain: settings.drain })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The hearings it serves.
+    #[must_use]
+    pub const fn hearings(&self) -> &Arc<Hearings> {
+        &self.hearings
+    }
+
+    /// Stops: streams are told, what was said gets its text, the record is closed.
+    ///
+    /// # Errors
+    /// What failed while stopping.
+    pub async fn stop(self) -> Result<(), AppError> {
+        self.stop.cancel();
+        match tokio::time::timeout(self.drain, self.task).await {
+            Ok(Ok(served)) => served?,
+            Ok(Err(panicked)) => tracing::error!(error = %panicked, "the server's task panicked"),
+            Err(_late) => tracing::warn!(seconds = self.drain.as_secs(), "connections were still open; they are cut"),
+        }
+        if tokio::time::timeout(self.drain, self.hearings.idle()).await.is_err() {
+            tracing::error!("utterances were still without text; their audio is kept");
+        }
+        Ok(self.store.close().await?)
+    }
+}
+
+async fn serve(
+    service: TranscriptionService,
+    listener: TcpListener,
+    max_message_bytes: usize,
+    stop: CancellationToken,
+) -> Result<tokio::task::JoinHandle<Result<(), tonic::transport::Error>>, AppError> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<TranscriptionServer<TranscriptionService>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let transcription = TranscriptionServer::new(service)
+        .max_decoding_message_size(max_message_bytes)
+        .max_encoding_message_size(usize::MAX);
+    let router = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+        // Small windows, so that a busy channel is felt by its recorder and not hidden in buffers.
+        .initial_stream_window_size(Some(1 << 18))
+        .initial_connection_window_size(Some(1 << 20))
+        .add_service(health_service)
+        .add_service(reflection)
+        .add_service(transcription);
+    let incoming = TcpListenerStream::new(listener);
+    Ok(tokio::spawn(router.serve_with_incoming_shutdown(incoming, async move {
+        stop.cancelled().await;
+        health.set_not_serving::<TranscriptionServer<TranscriptionService>>().await;
+    })))
+}
+
+/// Makes a folder that only its owner may look into.
+fn folder(path: &Path) -> Result<(), AppError> {
+    let fail = |source| AppError::Folder { path: path.to_owned(), source };
+    let fresh = !path.exists();
+    fs::create_dir_all(path).map_err(fail)?;
+    if fresh {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(fail)?;
+    }
+    Ok(())
+}

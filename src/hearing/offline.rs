@@ -1,0 +1,287 @@
+//! A recording as a hearing without a server: the same pipeline, as fast as the machine goes.
+
+use std::sync::{
+    Arc,
+    mpsc::{Receiver, SyncSender, sync_channel},
+};
+
+use super::{HearingError, live::compose, service::Detectors, world::World};
+use crate::{
+    domain::{
+        actor::{Actor, ActorKind, Attribution, Purpose},
+        audio::{AudioFormat, Encoding},
+        change::{Change, EntrySeq, IntervalClass},
+        channel::{ChannelSetup, Label},
+        hypothesis::Hypothesis,
+        id::{ChannelId, HearingId},
+        language::AllowedLanguages,
+        segment::Segment,
+        time::{SamplePos, Span},
+    },
+    record::{entry::Entry, export::transcript::Transcript},
+    speech::{
+        asr::{
+            AsrError, CancelFlag, Pass, Recognizer,
+            pool::{Job, Pool},
+        },
+        audio::{AudioError, file::AudioFile, format, likeness::Likeness},
+        front::{Front, FrontConfig, Heard, HeardUtterance},
+    },
+};
+
+/// Which channels of a recording are transcribed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Channels {
+    /// One where they carry the same sound, else each on its own.
+    Auto,
+    /// All mixed into one.
+    Mix,
+    /// Each on its own.
+    Split,
+    /// These, counted from 1, each on its own.
+    Only(Vec<ChannelId>),
+}
+
+/// What a recording is transcribed with.
+pub struct Offline {
+    /// The engine.
+    pub recognizer: Arc<dyn Recognizer>,
+    /// Its threads.
+    pub pool: Arc<Pool>,
+    /// Speech detectors.
+    pub detectors: Detectors,
+    /// Where utterances end.
+    pub front: FrontConfig,
+    /// The clock and the dice.
+    pub world: Arc<dyn World>,
+}
+
+impl std::fmt::Debug for Offline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Offline").field("recognizer", &self.recognizer).finish_non_exhaustive()
+    }
+}
+
+/// A recording and how it is to be taken.
+pub struct Recording {
+    /// The file, at its beginning.
+    pub file: AudioFile,
+    /// Which channels.
+    pub channels: Channels,
+    /// What may be spoken.
+    pub languages: AllowedLanguages,
+    /// The label of the recording: channels are named after it.
+    pub name: String,
+}
+
+impl std::fmt::Debug for Recording {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recording").field("channels", &self.channels).finish_non_exhaustive()
+    }
+}
+
+/// Whether the channels of a recording carry the same sound: reads it to its end.
+///
+/// # Errors
+/// What reading the file gives.
+pub fn alike(mut file: AudioFile) -> Result<bool, AudioError> {
+    let channels = file.channels();
+    let mut likeness = vec![Likeness::default(); channels.saturating_sub(1)];
+    while let Some(block) = file.next_block()? {
+        let split = split(&block.bytes, file.encoding(), channels)?;
+        for (other, likeness) in split[1..].iter().zip(&mut likeness) {
+            likeness.push(&split[0], other);
+        }
+    }
+    Ok(likeness.iter().all(Likeness::alike))
+}
+
+/// Interleaved bytes as samples of each channel.
+fn split(bytes: &[u8], encoding: Encoding, channels: usize) -> Result<Vec<Vec<f32>>, AudioError> {
+    let mut bytes_of = vec![Vec::new(); channels];
+    format::deinterleave(encoding, bytes, &mut bytes_of)?;
+    bytes_of
+        .iter()
+        .map(|bytes| {
+            let mut samples = Vec::new();
+            format::decode(encoding, bytes, &mut samples)?;
+            Ok(samples)
+        })
+        .collect()
+}
+
+/// One channel on its way through the pipeline.
+struct Lane {
+    setup: ChannelSetup,
+    /// Which channels of the file, from 0; several are mixed.
+    sources: Vec<usize>,
+    front: Front,
+    taken: u64,
+}
+
+/// An utterance whose text is on its way.
+struct Decoding {
+    lane: usize,
+    heard: HeardUtterance,
+    answer: Receiver<Result<Hypothesis, AsrError>>,
+}
+
+impl Offline {
+    /// Transcribes a recording. `progress` is told the frames read so far.
+    ///
+    /// # Errors
+    /// What reading the file or decoding gives; [`HearingError::NoSuchChannel`] for a channel the file does not have.
+    pub fn transcribe(&self, recording: Recording, mut progress: impl FnMut(u64)) -> Result<Transcript, HearingError> {
+        let hearing = HearingId::new(self.world.draw_id());
+        let mut file = recording.file;
+        let mut lanes = self.lanes(hearing, &file, &recording.channels, &recording.languages, &recording.name)?;
+        let mut decoding = Vec::new();
+        let mut segments = Vec::new();
+        let (count, encoding) = (file.channels(), file.encoding());
+        let audio_error = |source| HearingError::Audio { channel: lanes_first(), source };
+        while let Some(block) = file.next_block().map_err(audio_error)? {
+            let samples = split(&block.bytes, encoding, count).map_err(audio_error)?;
+            for (index, lane) in lanes.iter_mut().enumerate() {
+                let bytes = lane.bytes(&block.bytes, &samples, encoding, count).map_err(audio_error)?;
+                lane.taken += (bytes.len() / lane.setup.format.encoding.bytes_per_sample()) as u64;
+                let heard = lane.front.push(&bytes);
+                let heard = heard.map_err(|source| HearingError::Audio { channel: lane.setup.id, source })?;
+                self.decode(index, &lane.setup, heard, &mut decoding);
+            }
+            progress(block.first_frame);
+            // Enough to keep every thread busy, and no more audio in memory than that.
+            while decoding.len() > self.pool.workers() * 2 {
+                segments.push(self.gather(hearing, &lanes, decoding.remove(0))?);
+            }
+        }
+        for index in 0..lanes.len() {
+            let heard = lanes[index].front.finish();
+            self.decode(index, &lanes[index].setup, heard, &mut decoding);
+        }
+        for utterance in decoding {
+            segments.push(self.gather(hearing, &lanes, utterance)?);
+        }
+        Ok(Transcript::from_entries(hearing, &self.entries(&recording.name, &lanes, segments))?)
+    }
+
+    fn lanes(
+        &self,
+        hearing: HearingId,
+        file: &AudioFile,
+        channels: &Channels,
+        languages: &AllowedLanguages,
+        name: &str,
+    ) -> Result<Vec<Lane>, HearingError> {
+        let count = file.channels();
+        let each = |n: usize| (n, vec![n]);
+        let chosen: Vec<(usize, Vec<usize>)> = match channels {
+            Channels::Mix => vec![(0, (0..count).collect())],
+            Channels::Auto | Channels::Split => (0..count).map(each).collect(),
+            Channels::Only(ids) => ids.iter().map(|id| each(id.index())).collect(),
+        };
+        chosen.into_iter().map(|(first, sources)| self.lane(hearing, file, (first, sources), languages, name)).collect()
+    }
+
+    fn lane(
+        &self,
+        hearing: HearingId,
+        file: &AudioFile,
+        (first, sources): (usize, Vec<usize>),
+        languages: &AllowedLanguages,
+        name: &str,
+    ) -> Result<Lane, HearingError> {
+        let number = u32::try_from(first + 1).unwrap_or(u32::MAX);
+        let missing = HearingError::NoSuchChannel { channel: number, hearing };
+        let id = u8::try_from(number).ok().and_then(ChannelId::new).filter(|_| first < file.channels());
+        let id = id.ok_or(missing)?;
+        let encoding = if sources.len() > 1 { Encoding::PcmF32Le } else { file.encoding() };
+        let format = AudioFormat { encoding, rate: file.rate() };
+        let front = Front::new(format, SamplePos::ZERO, &self.front, (self.detectors)())
+            .map_err(|source| HearingError::Front { channel: id, source })?;
+        let label = if file.channels() > 1 && sources.len() == 1 { format!("{name} {id}") } else { name.to_owned() };
+        let label = Label::try_from(label).map_err(|source| HearingError::Reference { source })?;
+        Ok(Lane { setup: ChannelSetup { id, label, languages: languages.clone(), format }, sources, front, taken: 0 })
+    }
+
+    fn decode(&self, lane: usize, setup: &ChannelSetup, heard: Vec<Heard>, decoding: &mut Vec<Decoding>) {
+        for event in heard {
+            let Heard::Ended(heard) = event else { continue };
+            let (reply, answer): (SyncSender<_>, _) = sync_channel(1);
+            self.pool.submit(Job {
+                stream: lane as u64,
+                samples: heard.utterance.samples.clone(),
+                start: heard.utterance.span.start(),
+                languages: setup.languages.clone(),
+                pass: Pass::Final,
+                cancel: CancelFlag::default(),
+                // The channel holds one answer, and one comes.
+                reply: Box::new(move |outcome| drop(reply.send(outcome))),
+                span: tracing::Span::current(),
+            });
+            decoding.push(Decoding { lane, heard: *heard, answer });
+        }
+    }
+
+    fn gather(&self, hearing: HearingId, lanes: &[Lane], decoding: Decoding) -> Result<Segment, HearingError> {
+        let hypothesis = decoding.answer.recv().unwrap_or(Err(AsrError::WorkerGone))?;
+        let setup = &lanes[decoding.lane].setup;
+        Ok(compose::segment(hearing, setup, &decoding.heard, hypothesis, self.recognizer.info(Pass::Final)))
+    }
+
+    /// The record that a hearing with this text would have.
+    fn entries(&self, name: &str, lanes: &[Lane], mut segments: Vec<Segment>) -> Vec<Entry> {
+        segments.sort_by_key(|s| (s.span.start().at(s.rate), s.channel));
+        let channels: Vec<ChannelSetup> = lanes.iter().map(|l| l.setup.clone()).collect();
+        let mut changes = vec![Change::HearingOpened { reference: name.to_owned(), channels }];
+        for lane in lanes {
+            let (channel, class) = (lane.setup.id, IntervalClass::Open);
+            changes.push(Change::IntervalBegan { channel, first_sample: SamplePos::ZERO, class });
+        }
+        changes.extend(segments.into_iter().map(|s| Change::SegmentCommitted { segment: Box::new(s) }));
+        for lane in lanes {
+            let span = Span::new(SamplePos::ZERO, SamplePos::new(lane.taken));
+            let (channel, class) = (lane.setup.id, IntervalClass::Open);
+            changes.extend(span.map(|span| Change::AudioStored { channel, span, class }));
+        }
+        changes.push(Change::HearingClosed {});
+        let by = Attribution {
+            actor: Actor { kind: ActorKind::Program, id: "transcribe".to_owned() },
+            purpose: Purpose::Collection,
+            at: self.world.now(),
+        };
+        let numbered = (1..).zip(changes);
+        numbered.map(|(n, change)| Entry { seq: EntrySeq::new(n), change, by: by.clone() }).collect()
+    }
+}
+
+impl Lane {
+    /// This lane's bytes of a block: the file's own, or the mean of several channels as floats.
+    fn bytes(
+        &self,
+        interleaved: &[u8],
+        samples: &[Vec<f32>],
+        encoding: Encoding,
+        channels: usize,
+    ) -> Result<Vec<u8>, AudioError> {
+        if let [source] = self.sources.as_slice() {
+            let mut bytes = vec![Vec::new(); channels];
+            format::deinterleave(encoding, interleaved, &mut bytes)?;
+            return Ok(bytes.swap_remove(*source));
+        }
+        let share = 1.0 / f32::from(u8::try_from(self.sources.len()).unwrap_or(1));
+        let frames = samples.first().map_or(0, Vec::len);
+        let mean = |n: usize| self.sources.iter().map(|&s| samples[s][n]).sum::<f32>() * share;
+        let mut bytes = Vec::with_capacity(frames * 4);
+        format::encode(Encoding::PcmF32Le, &(0..frames).map(mean).collect::<Vec<_>>(), &mut bytes);
+        Ok(bytes)
+    }
+}
+
+/// The channel that an error of the file itself is told of: the first.
+fn lanes_first() -> ChannelId {
+    const FIRST: ChannelId = match ChannelId::new(1) {
+        Some(first) => first,
+        None => unreachable!(),
+    };
+    FIRST
+}
