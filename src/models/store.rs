@@ -256,5 +256,5 @@ pub(super) fn check(entry: &ModelEntry, path: &Path, bytes: &[u8]) -> Result<Opt
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "server"))]
 mod tests;

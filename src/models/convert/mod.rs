@@ -397,7 +397,7 @@ fn heads_in(path: &Path, shape: &WhisperShape) -> Result<Vec<[u32; 2]>, ConvertE
     Ok(heads)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "server"))]
 pub(crate) mod sample;
-#[cfg(test)]
+#[cfg(all(test, feature = "server"))]
 mod tests;
