@@ -256,5 +256,6 @@ pub(super) fn check(entry: &ModelEntry, path: &Path, bytes: &[u8]) -> Result<Opt
     }
 }
 
-#[cfg(all(test, feature = "server"))]
+#[cfg(test)]
+#[cfg(feature = "server")]
 mod tests;
