@@ -257,4 +257,5 @@ pub(super) fn check(entry: &ModelEntry, path: &Path, bytes: &[u8]) -> Result<Opt
 }
 
 #[cfg(test)]
+#[cfg(feature = "server")]
 mod tests;

@@ -140,7 +140,8 @@ impl Ct2Weights {
             return Err(ConvertError::TensorBytes { name, bytes: u64::from(announced), expected });
         }
         let variable = Variable { dims, kind, offset: self.pos, bytes };
-        self.skip(u64::from(announced), &name)?;
+        self.room(u64::from(announced), &name)?;
+        self.seek(self.pos + u64::from(announced))?;
         match self.variables.insert(name.clone(), variable) {
             None => Ok(()),
             Some(_) => Err(ConvertError::DuplicateTensor { name }),
@@ -278,11 +279,6 @@ impl Ct2Weights {
         Ok(data)
     }
 
-    fn skip(&mut self, bytes: u64, what: &str) -> Result<(), ConvertError> {
-        self.room(bytes, what)?;
-        self.seek(self.pos + bytes)
-    }
-
     fn seek(&mut self, to: u64) -> Result<(), ConvertError> {
         self.file.seek(SeekFrom::Start(to)).map_err(|source| ConvertError::Io { path: self.path.clone(), source })?;
         self.pos = to;
@@ -315,21 +311,17 @@ impl Ct2Weights {
     }
 
     fn count(&mut self, what: &'static str) -> Result<u32, ConvertError> {
-        let count = self.u32(what)?;
-        if count <= MOST_VARIABLES {
-            return Ok(count);
+        match self.u32(what)? {
+            count if count <= MOST_VARIABLES => Ok(count),
+            count => Err(ConvertError::Range { what, found: i64::from(count), allowed: "0 to 16384" }),
         }
-        Err(ConvertError::Range { what, found: i64::from(count), allowed: "0 to 16384" })
     }
 
     fn string(&mut self, what: &'static str) -> Result<String, ConvertError> {
         let length = u16::from_le_bytes(self.array(what)?);
         let mut bytes = vec![0; usize::from(length)];
         self.read(&mut bytes, what)?;
-        if bytes.last() == Some(&0) {
-            bytes.pop();
-        }
-        match std::str::from_utf8(&bytes) {
+        match std::str::from_utf8(bytes.strip_suffix(&[0]).unwrap_or(&bytes)) {
             Ok(text) => Ok(text.to_owned()),
             Err(source) => Err(ConvertError::NotText { path: self.path.clone(), what, source }),
         }

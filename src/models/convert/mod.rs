@@ -379,25 +379,21 @@ fn heads_in(path: &Path, shape: &WhisperShape) -> Result<Vec<[u32; 2]>, ConvertE
     }
     let heads = read_json::<Config>(path)?.alignment_heads.unwrap_or_default();
     for [layer, head] in &heads {
+        let refuse =
+            |what, found: u32| ConvertError::Range { what, found: i64::from(found), allowed: "those of the decoder" };
         if *layer >= shape.text_layers {
-            return Err(ConvertError::Range {
-                what: "layer of an alignment head",
-                found: i64::from(*layer),
-                allowed: "a layer of the decoder",
-            });
+            return Err(refuse("layer of an alignment head", *layer));
         }
         if *head >= shape.text_heads {
-            return Err(ConvertError::Range {
-                what: "head of an alignment head",
-                found: i64::from(*head),
-                allowed: "a head of the decoder",
-            });
+            return Err(refuse("head of an alignment head", *head));
         }
     }
     Ok(heads)
 }
 
 #[cfg(test)]
+#[cfg(feature = "server")]
 pub(crate) mod sample;
 #[cfg(test)]
+#[cfg(feature = "server")]
 mod tests;
