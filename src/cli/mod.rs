@@ -1,4 +1,144 @@
-//! The subcommands: each takes its arguments, does its work and writes data to stdout, talk to stderr.
+//! The command line: one file a subcommand. Data goes to stdout, talk to stderr; exit codes are those of
+//! [`FaultKind::exit_code`](crate::domain::fault::FaultKind::exit_code).
 
+pub mod demo;
+pub mod doctor;
 pub mod evaluate;
 pub mod models;
+mod screen;
+pub mod serve;
+pub mod stream;
+mod talk;
+pub mod transcribe;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+use crate::{
+    api::grpc::client::ClientError,
+    app::{AppError, EngineSettings, ServerSettings},
+    config::{Config, ConfigError, flags::FlagOverrides},
+    domain::fault::{Fault, FaultKind},
+    evaluation::EvaluationError,
+    hearing::HearingError,
+    models::ModelError,
+    record::export::ExportError,
+    speech::{audio::AudioError, front::FrontConfig},
+};
+
+/// Courtroom audio in, timestamped and flagged text out, on the court's own machine.
+///
+/// What the machine writes is a draft, not a certified record.
+#[derive(Debug, Parser)]
+#[command(name = "vivavoce", version, about, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// The file of settings; without it ./vivavoce.toml, then /etc/vivavoce/vivavoce.toml, if they are there
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    flags: FlagOverrides,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve hearings over gRPC
+    Serve(serve::ServeArgs),
+    /// Transcribe recordings without a server
+    Transcribe(transcribe::TranscribeArgs),
+    /// Stream a recording to a server, as a courtroom recorder would
+    Stream(stream::StreamArgs),
+    /// Show the whole of it: fetch models and voices, serve, stream, export
+    Demo(demo::DemoArgs),
+    /// List, fetch, verify and import models
+    Models(models::ModelsArgs),
+    /// Say what is missing or unsafe on this machine, and how to mend it
+    Doctor(doctor::DoctorArgs),
+    /// Measure error rates against references
+    Evaluate(evaluate::EvaluateArgs),
+    /// Show the settings in force and where each comes from
+    Settings,
+}
+
+/// Runs the command. `environment` is that of the process.
+#[must_use]
+pub fn run(cli: Cli, environment: Vec<(String, String)>) -> ExitCode {
+    match dispatch(cli, environment) {
+        Ok(code) => code,
+        Err(error) => {
+            talk::error(&error);
+            ExitCode::from(kind_of(&error).exit_code())
+        }
+    }
+}
+
+fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> anyhow::Result<ExitCode> {
+    let config = Config::load(cli.config.as_deref(), environment.into_iter(), &cli.flags)?;
+    match cli.command {
+        Command::Serve(args) => serve::run(&args, &config)?,
+        Command::Transcribe(args) => return transcribe::run(&args, &config),
+        Command::Stream(args) => stream::run(&args, &config)?,
+        Command::Demo(args) => demo::run(&args, &config)?,
+        Command::Models(args) => models::run(&args, &config.data.models)?,
+        Command::Doctor(args) => return doctor::run(&args, &config),
+        Command::Evaluate(args) => evaluate::run(&args, &config)?,
+        Command::Settings => talk::data(&config.describe())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The kind of the first fault in the chain of an error; a closed pipe is no fault of ours.
+fn kind_of(error: &anyhow::Error) -> FaultKind {
+    macro_rules! first_of {
+        ($cause:expr; $($type:ty),+) => {
+            $(if let Some(fault) = $cause.downcast_ref::<$type>() { return fault.kind(); })+
+        };
+    }
+    for cause in error.chain() {
+        first_of!(cause; ConfigError, AppError, HearingError, ModelError, AudioError, ClientError, ExportError, EvaluationError);
+    }
+    FaultKind::Internal
+}
+
+/// The engine that the settings describe.
+fn engine_settings(config: &Config) -> EngineSettings {
+    EngineSettings {
+        models: config.data.models.clone(),
+        model: config.recognition.model.clone(),
+        vad_model: config.recognition.vad_model.clone(),
+        workers: config.recognition.workers.get(),
+        threads_per_worker: u8::try_from(config.recognition.threads_per_worker.get()).unwrap_or(u8::MAX),
+        beam: u8::try_from(config.recognition.beam.get()).unwrap_or(u8::MAX),
+        front: FrontConfig {
+            endpoint: config.endpoint.clone(),
+            partial_step_ms: config
+                .recognition
+                .partial_step
+                .map_or(0, |step| u32::try_from(step.as_millis()).unwrap_or(u32::MAX)),
+        },
+    }
+}
+
+/// The server that the settings describe.
+fn server_settings(config: &Config) -> ServerSettings {
+    ServerSettings {
+        listen: config.server.listen,
+        admin_listen: config.server.admin_listen,
+        data: config.data.dir.clone(),
+        max_streams: config.server.max_streams,
+        max_message_bytes: config.server.max_message_bytes,
+        drain: config.server.drain,
+    }
+}
+
+/// The runtime of the commands that talk over a network: two threads are enough beside the decoding ones.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("the system gives no threads")
+}

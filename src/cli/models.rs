@@ -226,7 +226,7 @@ fn languages(tags: &[LanguageTag]) -> String {
 
 /// A bar on stderr, where that is a terminal; notes go there in any case.
 #[derive(Debug, Default)]
-struct Bar(Option<ProgressBar>);
+pub(super) struct Bar(Option<ProgressBar>);
 
 impl Progress for Bar {
     fn begin(&mut self, what: &str, total: Option<u64>) {

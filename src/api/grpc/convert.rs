@@ -84,6 +84,27 @@ pub(super) fn export_format(number: i32) -> Result<Format, Status> {
     }
 }
 
+pub(super) const fn format_message(format: Format) -> pb::ExportFormat {
+    match format {
+        Format::Json => pb::ExportFormat::Json,
+        Format::WebVtt => pb::ExportFormat::Webvtt,
+        Format::Srt => pb::ExportFormat::Srt,
+        Format::Text => pb::ExportFormat::Text,
+    }
+}
+
+pub(super) fn channel_message(setup: &ChannelSetup) -> pb::Channel {
+    pb::Channel {
+        number: u32::from(setup.id.number()),
+        label: setup.label.as_str().to_owned(),
+        languages: setup.languages.tags().iter().map(LanguageTag::to_string).collect(),
+        format: Some(pb::AudioFormat {
+            encoding: encoding(setup.format.encoding).into(),
+            sample_rate_hz: setup.format.rate.hz(),
+        }),
+    }
+}
+
 pub(super) fn span(span: Span, rate: SampleRate) -> pb::Span {
     pb::Span {
         start_sample: span.start().index(),
@@ -231,15 +252,7 @@ pub(super) fn entry(entry: &Entry, channels: &[ChannelSetup]) -> pb::RecordEntry
 }
 
 pub(super) fn hearing(summary: &HearingSummary) -> pb::Hearing {
-    let channels = summary.channels.iter().map(|c| pb::Channel {
-        number: u32::from(c.id.number()),
-        label: c.label.as_str().to_owned(),
-        languages: c.languages.tags().iter().map(LanguageTag::to_string).collect(),
-        format: Some(pb::AudioFormat {
-            encoding: encoding(c.format.encoding).into(),
-            sample_rate_hz: c.format.rate.hz(),
-        }),
-    });
+    let channels = summary.channels.iter().map(channel_message);
     pb::Hearing {
         hearing_id: summary.id.to_string(),
         reference: summary.reference.clone(),

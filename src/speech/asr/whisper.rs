@@ -197,7 +197,13 @@ impl Recognizer for Whisper {
 }
 
 fn language_id(language: &LanguageTag) -> Option<i32> {
-    whisper_rs::get_lang_id(language.primary())
+    // Whisper writes Javanese with a code that ISO 639 withdrew, and Chinese dialects as `zh` and `yue`.
+    let code = match language.primary() {
+        "jv" => "jw",
+        "cmn" => "zh",
+        other => other,
+    };
+    whisper_rs::get_lang_id(code)
 }
 
 /// One whisper.cpp state and what it needs between calls.

@@ -1,0 +1,42 @@
+//! `vivavoce serve`
+
+use anyhow::Context;
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{engine_settings, runtime, server_settings, talk};
+use crate::{
+    app::{Engine, Server},
+    config::Config,
+    telemetry,
+};
+
+/// Arguments of `vivavoce serve`.
+#[derive(Args, Debug)]
+pub struct ServeArgs {}
+
+/// Serves until SIGINT or SIGTERM.
+///
+/// # Errors
+/// What keeps the server from starting or stopping well.
+pub fn run(_args: &ServeArgs, config: &Config) -> anyhow::Result<()> {
+    telemetry::init(&config.log)?;
+    let engine = Engine::load(&engine_settings(config))?;
+    runtime()?.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+        let server = Server::start(&server_settings(config), &engine).await?;
+        talk::say(&format!(
+            "vivavoce serves on {} (readiness and metrics: http://{}/readyz, /metrics); demo profile: loopback only, no encryption",
+            server.address(),
+            server.admin_address(),
+        ));
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        talk::say("stopping: streams are told, what was said gets its text");
+        server.stop().await?;
+        anyhow::Ok(())
+    })
+}
