@@ -16,7 +16,11 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    api::grpc::{DESCRIPTORS, Limits, TranscriptionService, pb::transcription_server::TranscriptionServer},
+    api::{
+        admin::{AdminError, AdminServer},
+        grpc::{DESCRIPTORS, Limits, TranscriptionService, pb::transcription_server::TranscriptionServer},
+        readiness::{Part, PartState, Readiness},
+    },
     hearing::{
         HearingError,
         offline::Offline,
@@ -38,13 +42,14 @@ use crate::{
     },
     speech::{
         asr::{
-            AsrError, Recognizer,
+            AsrError, Pass, Recognizer,
             pool::Pool,
             whisper::{AlignmentHeads, PassParameters, Whisper, WhisperOptions, WhisperWeights},
         },
         front::FrontConfig,
         vad::{SpeechDetector, VadError, detector::ChannelDetector, model::SileroModel},
     },
+    telemetry::{DecodePass, Metrics, Queue},
 };
 
 /// What the engine is made of.
@@ -71,6 +76,8 @@ pub struct EngineSettings {
 pub struct ServerSettings {
     /// Where gRPC listens.
     pub listen: SocketAddr,
+    /// Where health, readiness and metrics are served over HTTP.
+    pub admin_listen: SocketAddr,
     /// The folder of the record and the audio.
     pub data: PathBuf,
     /// Streams at a time.
@@ -113,6 +120,9 @@ pub enum AppError {
     /// The audio journal.
     #[error(transparent)]
     Media(#[from] MediaError),
+    /// Health and metrics.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     /// The hearings.
     #[error(transparent)]
     Hearing(#[from] HearingError),
@@ -152,6 +162,7 @@ impl crate::domain::fault::Fault for AppError {
             Self::Engine(source) => source.kind(),
             Self::Record(source) => source.kind(),
             Self::Media(source) => source.kind(),
+            Self::Admin(source) => source.kind(),
             Self::Hearing(source) => source.kind(),
             Self::Folder { .. } | Self::Listen { .. } => FaultKind::Unavailable,
             Self::Serve(_) | Self::Reflection(_) => FaultKind::Internal,
@@ -190,6 +201,8 @@ pub struct Engine {
     pub detectors: Detectors,
     /// The languages that the model was trained on.
     pub languages: Vec<String>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     front: FrontConfig,
 }
 
@@ -217,7 +230,17 @@ impl Engine {
             options,
         )?;
         let recognizer: Arc<dyn Recognizer> = Arc::new(whisper);
-        let pool = Arc::new(Pool::start(&recognizer, settings.workers)?);
+        let metrics = Arc::new(Metrics::new());
+        let counted = Arc::clone(&metrics);
+        let observer = Arc::new(move |pass, waited, took| {
+            let (queue, pass) = match pass {
+                Pass::Partial => (Queue::AsrPartials, DecodePass::Partial),
+                Pass::Final => (Queue::AsrFinals, DecodePass::Final),
+            };
+            counted.queue_waited(queue, waited);
+            counted.decoded(pass, took);
+        });
+        let pool = Arc::new(Pool::start(&recognizer, settings.workers, observer)?);
         Ok(Self {
             recognizer,
             pool,
@@ -226,6 +249,7 @@ impl Engine {
                 detector
             }),
             languages: weights.languages.iter().map(ToString::to_string).collect(),
+            metrics,
             front: settings.front.clone(),
         })
     }
@@ -266,6 +290,8 @@ fn options(settings: &EngineSettings, alignment: &Alignment) -> WhisperOptions {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    admin: AdminServer,
+    readiness: Arc<Readiness>,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
     hearings: Arc<Hearings>,
@@ -279,6 +305,9 @@ impl Server {
     /// # Errors
     /// What cannot be opened or listened on.
     pub async fn start(settings: &ServerSettings, engine: &Engine) -> Result<Self, AppError> {
+        let readiness = Arc::new(Readiness::default());
+        let admin = AdminServer::start(settings.admin_listen, Arc::clone(&engine.metrics), Arc::clone(&readiness))?;
+        readiness.set(Part::Engine, PartState::Ready);
         folder(&settings.data)?;
         let audio = settings.data.join("audio");
         folder(&audio)?;
@@ -293,7 +322,10 @@ impl Server {
             front: engine.front.clone(),
             max_streams: settings.max_streams,
             world: Arc::new(SystemWorld),
+            metrics: Arc::clone(&engine.metrics),
         }));
+        readiness.set(Part::Record, PartState::Ready);
+        readiness.set(Part::Journal, PartState::Ready);
         let failed = |source| AppError::Listen { address: settings.listen, source };
         let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
@@ -305,13 +337,19 @@ impl Server {
             stop.clone(),
         );
         let task = serve(service, listener, settings.max_message_bytes, stop.clone()).await?;
-        Ok(Self { address, stop, task, hearings, store, drain: settings.drain })
+        Ok(Self { address, admin, readiness, stop, task, hearings, store, drain: settings.drain })
     }
 
     /// Where it listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where health, readiness and metrics are served.
+    #[must_use]
+    pub const fn admin_address(&self) -> SocketAddr {
+        self.admin.address()
     }
 
     /// The hearings it serves.
@@ -325,6 +363,7 @@ impl Server {
     /// # Errors
     /// What failed while stopping.
     pub async fn stop(self) -> Result<(), AppError> {
+        self.readiness.drain();
         self.stop.cancel();
         match tokio::time::timeout(self.drain, self.task).await {
             Ok(Ok(served)) => served?,
@@ -334,7 +373,10 @@ impl Server {
         if tokio::time::timeout(self.drain, self.hearings.idle()).await.is_err() {
             tracing::error!("utterances were still without text; their audio is kept");
         }
-        Ok(self.store.close().await?)
+        let closed = self.store.close().await;
+        // Its thread waits for open requests; this runtime has nothing left to do meanwhile.
+        tokio::task::block_in_place(|| self.admin.stop());
+        Ok(closed?)
     }
 }
 

@@ -9,6 +9,8 @@ pub mod api;
 pub mod app;
 #[cfg(all(feature = "server", feature = "whisper"))]
 pub mod cli;
+#[cfg(feature = "server")]
+pub mod config;
 pub mod domain;
 pub mod evaluation;
 #[cfg(feature = "server")]
@@ -17,4 +19,6 @@ pub mod hearing;
 pub mod models;
 pub mod record;
 pub mod speech;
+#[cfg(feature = "server")]
+pub mod telemetry;
 pub mod text;

@@ -9,8 +9,9 @@ use anyhow::Context;
 use clap::Args;
 
 use super::{
-    engine_settings, models, runtime, server_settings,
+    engine_settings, models, runtime,
     screen::Screen,
+    server_settings,
     stream::{Pace, Plan, export, send},
     talk,
 };
@@ -44,7 +45,7 @@ pub struct DemoArgs {
 /// # Errors
 /// Whatever step fails, with what to do about it.
 pub fn run(args: &DemoArgs, config: &Config) -> anyhow::Result<()> {
-    crate::telemetry::init_quiet(&config.log)?;
+    talk::log_quietly(config)?;
     fetch_models(config)?;
     talk::say("1/5 models: verified");
     let voices = recordings::prepare(&config.data.models.join("recordings"), &mut models::Bar::default())
@@ -73,8 +74,10 @@ pub fn run(args: &DemoArgs, config: &Config) -> anyhow::Result<()> {
 async fn show(address: &str, stage: &Stage, args: &DemoArgs) -> anyhow::Result<()> {
     let mut client = Client::connect(address).await?;
     let hearing = client.open("demonstration", &stage.channels).await?;
-    talk::say("5/5 streaming; what is being said stands below, final text above it. Machine draft, not a certified record.\n");
-    let mut screen = Screen::new(&stage.channels);
+    talk::say(
+        "5/5 streaming; what is being said stands below, final text above it. Machine draft, not a certified record.\n",
+    );
+    let screen = Screen::new(&stage.channels);
     let plan = Plan { pace: if args.fast { Pace::Fast } else { Pace::Speech }, chunk_ms: 100, partials: true };
     let file = AudioFile::open(&stage.file)?;
     let sent = send(&mut client, &hearing, file, &plan, &mut |event| screen.show(event)).await;
@@ -120,7 +123,8 @@ const TURNS: usize = 6;
 /// 16-bit WAV at the voices' own rate. Where there are no such pairs, the sentences of two languages simply alternate.
 fn lay_hearing(manifest: &Path, out: &Path) -> anyhow::Result<Stage> {
     let sentences = read_manifest(manifest)?;
-    let of = |language: &str| -> Vec<&Sentence> { sentences.iter().filter(|s| s.language.starts_with(language)).collect() };
+    let of =
+        |language: &str| -> Vec<&Sentence> { sentences.iter().filter(|s| s.language.starts_with(language)).collect() };
     let (french, english) = (of("fr"), of("en"));
     let mut pairs: Vec<(&Sentence, &Sentence)> =
         french.iter().filter_map(|f| Some((*f, *english.iter().find(|e| e.key == f.key)?))).collect();
@@ -173,7 +177,10 @@ fn lay_pairs(pairs: &[(&Sentence, &Sentence)], target: &Path) -> anyhow::Result<
     for (witness, interpreter) in pairs {
         let (one, first) = samples(&witness.path)?;
         let (other, second) = samples(&interpreter.path)?;
-        anyhow::ensure!(first.rate == second.rate && *format.get_or_insert(first.rate) == first.rate, "the voices have different rates");
+        anyhow::ensure!(
+            first.rate == second.rate && *format.get_or_insert(first.rate) == first.rate,
+            "the voices have different rates"
+        );
         let second_of = usize::try_from(first.rate.hz())?;
         let start = tracks[0].len().max(tracks[1].len()) + second_of / 2;
         place(&mut tracks[0], start, &one);
@@ -183,8 +190,14 @@ fn lay_pairs(pairs: &[(&Sentence, &Sentence)], target: &Path) -> anyhow::Result<
     let rate = format.context("no voices")?;
     let end = tracks[0].len().max(tracks[1].len()) + usize::try_from(rate.hz())?;
     tracks.iter_mut().for_each(|t| t.resize(end, 0));
-    let spec = hound::WavSpec { channels: 2, sample_rate: rate.hz(), bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
-    let mut writer = hound::WavWriter::create(target, spec).with_context(|| format!("cannot write {}", target.display()))?;
+    let spec = hound::WavSpec {
+        channels: 2,
+        sample_rate: rate.hz(),
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut writer =
+        hound::WavWriter::create(target, spec).with_context(|| format!("cannot write {}", target.display()))?;
     for (left, right) in tracks[0].iter().zip(&tracks[1]) {
         writer.write_sample(*left)?;
         writer.write_sample(*right)?;

@@ -2,7 +2,7 @@
 //! [`FaultKind::exit_code`](crate::domain::fault::FaultKind::exit_code).
 
 pub mod demo;
-pub mod doctor;
+
 pub mod evaluate;
 pub mod models;
 mod screen;
@@ -55,8 +55,6 @@ enum Command {
     Demo(demo::DemoArgs),
     /// List, fetch, verify and import models
     Models(models::ModelsArgs),
-    /// Say what is missing or unsafe on this machine, and how to mend it
-    Doctor(doctor::DoctorArgs),
     /// Measure error rates against references
     Evaluate(evaluate::EvaluateArgs),
     /// Show the settings in force and where each comes from
@@ -83,8 +81,7 @@ fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> anyhow::Result<Exit
         Command::Stream(args) => stream::run(&args, &config)?,
         Command::Demo(args) => demo::run(&args, &config)?,
         Command::Models(args) => models::run(&args, &config.data.models)?,
-        Command::Doctor(args) => return doctor::run(&args, &config),
-        Command::Evaluate(args) => evaluate::run(&args, &config)?,
+        Command::Evaluate(args) => evaluate::run(&args)?,
         Command::Settings => talk::data(&config.describe())?,
     }
     Ok(ExitCode::SUCCESS)

@@ -33,9 +33,11 @@ impl Screen {
     }
 
     /// Shows what came back.
-    pub(super) fn show(&mut self, event: &ClientEvent) {
+    pub(super) fn show(&self, event: &ClientEvent) {
         match event {
-            ClientEvent::Partial { channel, words, stable, start_ms } => self.partial(*channel, words, *stable, *start_ms),
+            ClientEvent::Partial { channel, words, stable, start_ms } => {
+                self.partial(*channel, words, *stable, *start_ms)
+            }
             ClientEvent::Final(text) => self.settled(text),
             ClientEvent::SpeechBegan { channel } => self.line(*channel, "…"),
             ClientEvent::Opened(_)
@@ -54,7 +56,8 @@ impl Screen {
     }
 
     fn partial(&self, channel: u32, words: &[WordText], stable: usize, start_ms: u64) {
-        let join = |words: &[WordText]| crate::domain::hypothesis::join(words.iter().map(|w| (w.text.as_str(), w.spaced)));
+        let join =
+            |words: &[WordText]| crate::domain::hypothesis::join(words.iter().map(|w| (w.text.as_str(), w.spaced)));
         let (settled, open) = words.split_at(stable.min(words.len()));
         let open = join(open);
         let text = if self.colours {
@@ -74,7 +77,7 @@ impl Screen {
         }
     }
 
-    fn settled(&mut self, text: &FinalText) {
+    fn settled(&self, text: &FinalText) {
         let rendered = render(text, self.colours);
         self.bars.suspend(|| {
             // A closed pipe ends the command elsewhere.

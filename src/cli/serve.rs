@@ -8,7 +8,6 @@ use super::{engine_settings, runtime, server_settings, talk};
 use crate::{
     app::{Engine, Server},
     config::Config,
-    telemetry,
 };
 
 /// Arguments of `vivavoce serve`.
@@ -20,7 +19,7 @@ pub struct ServeArgs {}
 /// # Errors
 /// What keeps the server from starting or stopping well.
 pub fn run(_args: &ServeArgs, config: &Config) -> anyhow::Result<()> {
-    telemetry::init(&config.log)?;
+    talk::log(config)?;
     let engine = Engine::load(&engine_settings(config))?;
     runtime()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;

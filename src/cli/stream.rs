@@ -95,7 +95,7 @@ pub fn run(args: &StreamArgs, config: &Config) -> anyhow::Result<()> {
         let mut client = Client::connect(&server).await?;
         let hearing = client.open(&args.reference, &channels).await?;
         talk::say(&format!("hearing {hearing}"));
-        let mut screen = Screen::new(&channels);
+        let screen = Screen::new(&channels);
         let plan = Plan { pace: args.pace, chunk_ms: args.chunk_ms, partials: true };
         send(&mut client, &hearing, file, &plan, &mut |event| screen.show(event)).await?;
         screen.finish();
@@ -155,10 +155,7 @@ pub(super) async fn send(
     Ok(finals)
 }
 
-async fn receive(
-    events: &mut Events,
-    show: &mut (dyn FnMut(&ClientEvent) + Send),
-) -> anyhow::Result<Vec<FinalText>> {
+async fn receive(events: &mut Events, show: &mut (dyn FnMut(&ClientEvent) + Send)) -> anyhow::Result<Vec<FinalText>> {
     let mut finals = Vec::new();
     let mut finished = false;
     while let Some(event) = events.next().await? {

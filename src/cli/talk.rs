@@ -2,6 +2,11 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use crate::{
+    config::Config,
+    telemetry::{self, Colour, LogSettings, TelemetryError},
+};
+
 /// Writes data to stdout.
 pub(super) fn data(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
@@ -33,5 +38,22 @@ pub(super) fn error(error: &anyhow::Error) {
 
 /// Whether stdout is a person's terminal that wants colours.
 pub(super) fn colours() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    io::stdout().is_terminal() && no_color().is_empty()
+}
+
+/// Logs to stderr as the settings say.
+pub(super) fn log(config: &Config) -> Result<(), TelemetryError> {
+    telemetry::init(&config.log, Colour::of_stderr(Some(&no_color())))
+}
+
+/// Logs to stderr what is worth a warning: for commands that a person watches. Settings that name a filter are kept.
+pub(super) fn log_quietly(config: &Config) -> Result<(), TelemetryError> {
+    let usual = LogSettings::default();
+    let quiet = LogSettings { filter: "warn".to_owned(), ..config.log.clone() };
+    let chosen = if config.log.filter == usual.filter { &quiet } else { &config.log };
+    telemetry::init(chosen, Colour::of_stderr(Some(&no_color())))
+}
+
+fn no_color() -> String {
+    std::env::var_os("NO_COLOR").unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -49,7 +49,7 @@ pub enum Form {
     Json,
     /// WebVTT captions.
     Vtt,
-    /// SubRip captions.
+    /// `SubRip` captions.
     Srt,
     /// For reading.
     Txt,
@@ -74,7 +74,8 @@ fn parse_channels(text: &str) -> Result<Channels, String> {
         numbers => {
             let parse = |n: &str| n.trim().parse().ok().and_then(ChannelId::new);
             let ids: Option<Vec<ChannelId>> = numbers.split(',').map(parse).collect();
-            ids.map(Channels::Only).ok_or_else(|| "auto, mix, split, or channel numbers from 1 to 16 such as 1,2".to_owned())
+            ids.map(Channels::Only)
+                .ok_or_else(|| "auto, mix, split, or channel numbers from 1 to 16 such as 1,2".to_owned())
         }
     }
 }
@@ -84,7 +85,7 @@ fn parse_channels(text: &str) -> Result<Channels, String> {
 /// # Errors
 /// What keeps the engine from starting, or stdout from being written to.
 pub fn run(args: &TranscribeArgs, config: &Config) -> anyhow::Result<ExitCode> {
-    crate::telemetry::init_quiet(&config.log)?;
+    talk::log_quietly(config)?;
     let languages = AllowedLanguages::new(args.language.clone())?;
     let engine = Engine::load(&engine_settings(config))?;
     let offline = engine.offline();
@@ -130,7 +131,8 @@ pub(super) fn one(
         Channels::Auto => Channels::Split,
         other => other.clone(),
     };
-    let name: String = path.file_name().unwrap_or_default().to_string_lossy().chars().filter(|c| !c.is_control()).take(150).collect();
+    let name: String =
+        path.file_name().unwrap_or_default().to_string_lossy().chars().filter(|c| !c.is_control()).take(150).collect();
     let bar = progress_bar(&file, &name);
     let recording = Recording { file, channels, languages: languages.clone(), name };
     let transcript = offline.transcribe(recording, |frames| bar.set_position(frames));

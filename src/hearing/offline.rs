@@ -154,9 +154,9 @@ impl Offline {
                 segments.push(self.gather(hearing, &lanes, decoding.remove(0))?);
             }
         }
-        for index in 0..lanes.len() {
-            let heard = lanes[index].front.finish();
-            self.decode(index, &lanes[index].setup, heard, &mut decoding);
+        for (index, lane) in lanes.iter_mut().enumerate() {
+            let heard = lane.front.finish();
+            self.decode(index, &lane.setup, heard, &mut decoding);
         }
         for utterance in decoding {
             segments.push(self.gather(hearing, &lanes, utterance)?);

@@ -34,6 +34,7 @@ use crate::{
         front::{Front, FrontConfig},
         vad::SpeechDetector,
     },
+    telemetry::{Metrics, Refusal, RunningStream},
 };
 
 /// Makes a fresh speech detector for a channel.
@@ -63,11 +64,16 @@ pub struct Parts {
     pub max_streams: usize,
     /// The clock and the dice.
     pub world: Arc<dyn World>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 impl fmt::Debug for Parts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Parts").field("front", &self.front).field("max_streams", &self.max_streams).finish_non_exhaustive()
+        f.debug_struct("Parts")
+            .field("front", &self.front)
+            .field("max_streams", &self.max_streams)
+            .finish_non_exhaustive()
     }
 }
 
@@ -102,6 +108,7 @@ impl Default for Live {
 /// Held by the tasks of a stream: when the last of them is done, the hearing and the place among the streams are free.
 struct Hold {
     _place: OwnedSemaphorePermit,
+    _counted: RunningStream,
     streaming: watch::Sender<bool>,
 }
 
@@ -162,8 +169,7 @@ impl Hearings {
         let opened = Change::HearingOpened { reference: reference.into(), channels };
         self.append(hearing, opened, by.clone(), Purpose::Collection).await?;
         for channel in ids {
-            let began =
-                Change::IntervalBegan { channel, first_sample: SamplePos::ZERO, class: IntervalClass::Open };
+            let began = Change::IntervalBegan { channel, first_sample: SamplePos::ZERO, class: IntervalClass::Open };
             self.append(hearing, began, by.clone(), Purpose::Collection).await?;
         }
         tracing::info!(hearing.id = %hearing, "hearing opened");
@@ -220,7 +226,10 @@ impl Hearings {
             return Err(HearingError::Closed { hearing });
         }
         let place = Arc::clone(&self.places).try_acquire_owned();
-        let place = place.map_err(|_full| HearingError::Full { streams: self.parts.max_streams })?;
+        let place = place.map_err(|_full| {
+            self.parts.metrics.stream_refused(Refusal::Full);
+            HearingError::Full { streams: self.parts.max_streams }
+        })?;
         let (events, end, hold) = self.claim(hearing, place)?;
         let mut channels = Vec::with_capacity(summary.channels.len());
         for setup in summary.channels {
@@ -234,6 +243,7 @@ impl Hearings {
             world: Arc::clone(&self.parts.world),
             recognizer: Arc::clone(&self.parts.recognizer),
             pool: Arc::clone(&self.parts.pool),
+            metrics: Arc::clone(&self.parts.metrics),
             events,
             end,
             hold,
@@ -253,7 +263,11 @@ impl Hearings {
         let (streaming, running) = watch::channel(true);
         let entry = live.entry(hearing).or_default();
         (entry.streaming, entry.end) = (running, CancellationToken::new());
-        Ok((entry.events.clone(), entry.end.clone(), Arc::new(Hold { _place: place, streaming })))
+        Ok((
+            entry.events.clone(),
+            entry.end.clone(),
+            Arc::new(Hold { _place: place, _counted: self.parts.metrics.stream_opened(), streaming }),
+        ))
     }
 
     async fn ready(&self, hearing: HearingId, setup: ChannelSetup) -> Result<ReadyChannel, HearingError> {

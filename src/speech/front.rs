@@ -90,7 +90,10 @@ pub struct Front {
 
 impl std::fmt::Debug for Front {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Front").field("rate", &self.rate).field("position", &self.session.position()).finish_non_exhaustive()
+        f.debug_struct("Front")
+            .field("rate", &self.rate)
+            .field("position", &self.session.position())
+            .finish_non_exhaustive()
     }
 }
 
@@ -269,7 +272,9 @@ mod tests {
         let all = heard(44_100, &audio(44_100), &[4_410]);
         let ended: Vec<_> = all.iter().filter_map(|h| if let Heard::Ended(u) = h { Some(u) } else { None }).collect();
         assert_eq!(ended.len(), 2);
-        assert!(ended[1].utterance.span.start() >= Tick::new(39_000) && ended[1].utterance.span.end() >= Tick::new(72_000));
+        assert!(
+            ended[1].utterance.span.start() >= Tick::new(39_000) && ended[1].utterance.span.end() >= Tick::new(72_000)
+        );
         assert!(ended[0].level.peak > 0.9 && ended[0].level.clipped == 0.0);
     }
 

@@ -56,7 +56,9 @@ fn audio_format(message: Option<pb::AudioFormat>, channel: ChannelId) -> Result<
         Ok(pb::Encoding::Mulaw) => Encoding::MuLaw,
         Ok(pb::Encoding::Alaw) => Encoding::ALaw,
         Ok(pb::Encoding::Unspecified) | Err(_) => {
-            return Err(Status::invalid_argument(format!("channel {channel} has no known encoding (number {encoding})")));
+            return Err(Status::invalid_argument(format!(
+                "channel {channel} has no known encoding (number {encoding})"
+            )));
         }
     };
     Ok(AudioFormat { encoding, rate: SampleRate::try_from(sample_rate_hz).map_err(|e| status(&e))? })
@@ -152,11 +154,8 @@ fn flag(flag: &Flag) -> pb::Flag {
         FlagCode::SpeechWithoutWords => pb::FlagCode::SpeechWithoutWords,
         FlagCode::NonSpeechText => pb::FlagCode::NonSpeechText,
     };
-    let evidence = flag.evidence.iter().map(|e| pb::Evidence {
-        measure: e.measure.clone(),
-        value: e.value,
-        limit: e.limit,
-    });
+    let evidence =
+        flag.evidence.iter().map(|e| pb::Evidence { measure: e.measure.clone(), value: e.value, limit: e.limit });
     pb::Flag {
         code: code.into(),
         reason: flag.code.reason().to_owned(),

@@ -19,6 +19,7 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/vivavoc
     clippy::doc_markdown,
     clippy::large_enum_variant,
     clippy::missing_errors_doc,
+    clippy::too_many_lines,
     reason = "generated from proto/vivavoce/v1, where every field is documented"
 )]
 pub mod pb {

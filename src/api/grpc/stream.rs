@@ -140,7 +140,9 @@ async fn take_audio(
             }
             Some(In::Marker(pb::Marker { id })) => live.mark(id).await.map_err(|e| status(&e))?,
             Some(In::Start(_)) => return Err(Status::invalid_argument("`start` came twice in one stream")),
-            Some(In::Interval(_)) => return Err(Status::unimplemented("interval events are not taken in this version")),
+            Some(In::Interval(_)) => {
+                return Err(Status::unimplemented("interval events are not taken in this version"));
+            }
             None => return Err(Status::invalid_argument("a message without content")),
         }
     }
@@ -286,10 +288,9 @@ async fn event(events: &mut Option<broadcast::Receiver<LiveEvent>>) -> Option<Ou
     let Some(receiver) = events else { return std::future::pending().await };
     match receiver.recv().await {
         Ok(LiveEvent::Partial(partial)) => Some(Out::Partial(convert::partial(&partial))),
-        Ok(LiveEvent::SpeechBegan { channel, at }) => Some(Out::SpeechBegan(pb::SpeechBegan {
-            channel: u32::from(channel.number()),
-            first_sample: at.index(),
-        })),
+        Ok(LiveEvent::SpeechBegan { channel, at }) => {
+            Some(Out::SpeechBegan(pb::SpeechBegan { channel: u32::from(channel.number()), first_sample: at.index() }))
+        }
         Err(broadcast::error::RecvError::Lagged(_)) => None,
         Err(broadcast::error::RecvError::Closed) => {
             *events = None;

@@ -3,7 +3,11 @@
 //! Audio goes to the journal first. Decoding runs on the pool's threads; up to [`MAX_PENDING`] utterances wait for it, then
 //! the task stops taking audio, the queue before it fills, and flow control holds the sender: nothing is dropped.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::{broadcast, mpsc, watch};
 use tracing::Instrument;
@@ -29,6 +33,7 @@ use crate::{
         front::{Front, Heard, HeardUtterance},
         stream::{agreement::Agreement, session::Window},
     },
+    telemetry::{Metrics, Queue},
 };
 
 /// Utterances of one channel that wait for their text before the channel stops taking audio.
@@ -81,6 +86,8 @@ pub(super) struct ChannelParts {
     pub(super) events: broadcast::Sender<LiveEvent>,
     /// Where marks go when they are done.
     pub(super) marked: mpsc::Sender<Marked>,
+    /// What is counted.
+    pub(super) metrics: Arc<Metrics>,
     /// How far the channel's audio has its results.
     pub(super) settled: watch::Sender<SamplePos>,
 }
@@ -92,6 +99,8 @@ struct Pending {
     outcome: Option<Result<Hypothesis, AsrError>>,
     retried: bool,
     cancel: CancelFlag,
+    /// When its endpoint was found, for the metrics alone.
+    ended: Instant,
 }
 
 impl Drop for Pending {
@@ -178,6 +187,11 @@ impl ChannelTask {
         if let Some(found) = first.filter(|&f| f != self.next) {
             return Err(HearingError::OutOfOrder { channel, expected: self.next, found });
         }
+        let format = self.parts.setup.format;
+        let samples = bytes.len() / format.encoding.bytes_per_sample();
+        #[expect(clippy::cast_precision_loss, reason = "a second of samples at most")]
+        let length = Duration::from_secs_f64(samples as f64 / f64::from(format.rate.hz()));
+        self.parts.metrics.audio_received(format.encoding, length);
         // On disk before anything looks at it.
         self.next = self.parts.journal.append(self.next, IntervalClass::Open, bytes.clone()).await?;
         let heard = self.parts.front.push(&bytes).map_err(|source| HearingError::Audio { channel, source })?;
@@ -211,7 +225,7 @@ impl ChannelTask {
         let number = self.first_number + self.pending.len() as u64;
         let cancel = CancelFlag::default();
         self.submit_final(&heard, number, cancel.clone());
-        self.pending.push_back(Pending { heard, outcome: None, retried: false, cancel });
+        self.pending.push_back(Pending { heard, outcome: None, retried: false, cancel, ended: Instant::now() });
     }
 
     fn submit_final(&self, heard: &HeardUtterance, number: u64, cancel: CancelFlag) {
@@ -230,6 +244,9 @@ impl ChannelTask {
         cancel: CancelFlag,
         reply: impl FnOnce(Result<Hypothesis, AsrError>) + Send + 'static,
     ) {
+        let depth = self.parts.pool.depth();
+        self.parts.metrics.queue_depth(Queue::AsrFinals, depth.finals);
+        self.parts.metrics.queue_depth(Queue::AsrPartials, depth.partials);
         self.parts.pool.submit(Job {
             stream: self.stream_key,
             samples,
@@ -306,18 +323,19 @@ impl ChannelTask {
             let Some(outcome) = pending.outcome.take() else { break };
             let info = self.parts.recognizer.info(Pass::Final);
             let segment = compose::segment(self.parts.hearing, &self.parts.setup, &pending.heard, outcome?, info);
+            let (captions, flags) = (segment.captions, segment.flags.iter().map(|f| f.code).collect::<Vec<_>>());
             self.append(Change::SegmentCommitted { segment: Box::new(segment) }).await?;
+            self.parts.metrics.utterance(captions, flags, pending.ended.elapsed());
         }
         Ok(())
     }
 
     async fn append(&mut self, change: Change) -> Result<(), HearingError> {
-        let by = Attribution {
-            actor: self.parts.actor.clone(),
-            purpose: Purpose::Collection,
-            at: self.parts.world.now(),
-        };
+        let by =
+            Attribution { actor: self.parts.actor.clone(), purpose: Purpose::Collection, at: self.parts.world.now() };
+        let began = Instant::now();
         self.last_entry = self.parts.store.append(self.parts.hearing, change, by).await?.seq;
+        self.parts.metrics.record_appended(began.elapsed());
         Ok(())
     }
 

@@ -29,12 +29,8 @@ pub(crate) fn segment(
 ) -> Segment {
     let utterance = &heard.utterance;
     lay_on_speech(&mut hypothesis, &utterance.speech);
-    let sound = Sound {
-        span: utterance.span,
-        speech: &utterance.speech,
-        level: heard.level,
-        languages: &channel.languages,
-    };
+    let sound =
+        Sound { span: utterance.span, speech: &utterance.speech, level: heard.level, languages: &channel.languages };
     let judgement = judge(&hypothesis, &sound);
     let rate = channel.format.rate;
     let span = rate.span_at(utterance.span);

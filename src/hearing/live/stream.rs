@@ -27,6 +27,7 @@ use crate::{
         audio::{AudioError, format},
         front::Front,
     },
+    telemetry::Metrics,
 };
 
 /// Pieces of audio, a second each at most, that wait for the task of a channel; then the sender waits.
@@ -54,6 +55,7 @@ pub(in crate::hearing) struct StreamParts {
     pub(in crate::hearing) recognizer: Arc<dyn Recognizer>,
     pub(in crate::hearing) pool: Arc<Pool>,
     pub(in crate::hearing) events: broadcast::Sender<LiveEvent>,
+    pub(in crate::hearing) metrics: Arc<Metrics>,
     /// Held while any task of the stream works: gives the hearing and the place among the streams free when dropped.
     pub(in crate::hearing) hold: Arc<dyn Any + Send + Sync>,
     /// Cancelled when the hearing is to be closed.
@@ -164,6 +166,7 @@ pub(in crate::hearing) fn start(parts: StreamParts) -> LiveStream {
                 pool: Arc::clone(&parts.pool),
                 events: parts.events.clone(),
                 marked: done.clone(),
+                metrics: Arc::clone(&parts.metrics),
                 settled,
             },
             channel.next,
@@ -218,7 +221,7 @@ impl AudioIn {
     async fn pass_on(&self, route: &Route, first: Option<SamplePos>, bytes: &[u8]) -> Result<(), HearingError> {
         let format = route.setup.format;
         let sample = format.encoding.bytes_per_sample();
-        if bytes.len() % sample != 0 {
+        if !bytes.len().is_multiple_of(sample) {
             let source = AudioError::PartialSample { encoding: format.encoding, bytes: bytes.len() as u64 };
             return Err(HearingError::Audio { channel: route.setup.id, source });
         }

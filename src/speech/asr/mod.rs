@@ -24,11 +24,14 @@ use crate::domain::{
     fault::{Fault, FaultKind},
     hypothesis::Hypothesis,
     language::{AllowedLanguages, LanguageTag},
-    time::{TICKS_PER_SECOND, Tick},
+    time::Tick,
 };
 
+/// Samples of a second at 16 kHz.
+pub(crate) const SECOND: usize = 16_000;
+
 /// The longest window an engine of the Whisper family sees at once: 30 seconds, in samples at 16 kHz.
-pub const MAX_WINDOW: usize = 30 * TICKS_PER_SECOND as usize;
+pub const MAX_WINDOW: usize = 30 * SECOND;
 
 /// What a window is decoded for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -111,7 +114,9 @@ pub enum AsrError {
         samples: usize,
     },
     /// The model was not trained on the language.
-    #[error("model {model} does not know the language {language}: choose another model, or other languages for the channel")]
+    #[error(
+        "model {model} does not know the language {language}: choose another model, or other languages for the channel"
+    )]
     UnknownLanguage {
         /// The language asked for.
         language: LanguageTag,

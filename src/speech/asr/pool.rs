@@ -6,6 +6,7 @@ use std::{
     fmt, panic,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use super::{AsrError, CancelFlag, DecodeRequest, Decoder, Pass, Recognizer};
@@ -13,6 +14,9 @@ use crate::domain::{hypothesis::Hypothesis, language::AllowedLanguages, time::Ti
 
 /// What is called with the outcome of a job, on the worker's thread: it must be short.
 pub type Reply = Box<dyn FnOnce(Result<Hypothesis, AsrError>) + Send>;
+
+/// Told of each decode what it was for, how long it waited and how long it took.
+pub type Observer = Arc<dyn Fn(Pass, Duration, Duration) + Send + Sync>;
 
 /// One window to decode, with all that travels to the worker.
 pub struct Job {
@@ -59,16 +63,22 @@ pub struct Pool {
     workers: Vec<JoinHandle<()>>,
 }
 
-#[derive(Debug)]
 struct Shared {
     queue: Mutex<Queue>,
     wake: Condvar,
+    observer: Observer,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("queue", &self.queue).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
 struct Queue {
-    finals: VecDeque<Job>,
-    partials: VecDeque<Job>,
+    finals: VecDeque<(Job, Instant)>,
+    partials: VecDeque<(Job, Instant)>,
     stopping: bool,
 }
 
@@ -77,8 +87,8 @@ impl Pool {
     ///
     /// # Errors
     /// [`AsrError::OutOfMemory`] where a thread or a decoder cannot be made.
-    pub fn start(recognizer: &Arc<dyn Recognizer>, workers: usize) -> Result<Self, AsrError> {
-        let shared = Arc::new(Shared { queue: Mutex::new(Queue::default()), wake: Condvar::new() });
+    pub fn start(recognizer: &Arc<dyn Recognizer>, workers: usize, observer: Observer) -> Result<Self, AsrError> {
+        let shared = Arc::new(Shared { queue: Mutex::new(Queue::default()), wake: Condvar::new(), observer });
         let mut pool = Self { shared, workers: Vec::with_capacity(workers) };
         for number in 0..workers.max(1) {
             let (shared, recognizer) = (Arc::clone(&pool.shared), Arc::clone(recognizer));
@@ -102,17 +112,17 @@ impl Pool {
             return;
         }
         match job.pass {
-            Pass::Final => queue.finals.push_back(job),
+            Pass::Final => queue.finals.push_back((job, Instant::now())),
             Pass::Partial => {
-                if let Some(place) = queue.partials.iter().position(|j| j.stream == job.stream) {
+                if let Some(place) = queue.partials.iter().position(|(j, _)| j.stream == job.stream) {
                     replaced = queue.partials.remove(place);
                 }
-                queue.partials.push_back(job);
+                queue.partials.push_back((job, Instant::now()));
             }
         }
         drop(queue);
         self.shared.wake.notify_one();
-        if let Some(stale) = replaced {
+        if let Some((stale, _)) = replaced {
             (stale.reply)(Err(AsrError::Cancelled));
         }
     }
@@ -140,7 +150,7 @@ impl Drop for Pool {
             (std::mem::take(&mut queue.finals), std::mem::take(&mut queue.partials))
         };
         self.shared.wake.notify_all();
-        for job in finals.into_iter().chain(partials) {
+        for (job, _) in finals.into_iter().chain(partials) {
             (job.reply)(Err(AsrError::WorkerGone));
         }
         for worker in self.workers.drain(..) {
@@ -158,7 +168,7 @@ impl Shared {
     }
 
     /// The next job, finals first; `None` when the pool stops.
-    fn next(&self) -> Option<Job> {
+    fn next(&self) -> Option<(Job, Instant)> {
         let mut queue = self.lock();
         loop {
             if queue.stopping {
@@ -177,13 +187,15 @@ impl Shared {
 
 fn work(shared: &Shared, recognizer: &Arc<dyn Recognizer>) {
     let mut decoder: Option<Box<dyn Decoder>> = None;
-    while let Some(job) = shared.next() {
+    while let Some((job, submitted)) = shared.next() {
         let _entered = job.span.clone().entered();
         if job.cancel.is_cancelled() {
             (job.reply)(Err(AsrError::Cancelled));
             continue;
         }
+        let (waited, started) = (submitted.elapsed(), Instant::now());
         let outcome = decode(&mut decoder, recognizer, &job);
+        (shared.observer)(job.pass, waited, started.elapsed());
         if matches!(outcome, Err(AsrError::WorkerPanicked)) {
             tracing::error!("decoding panicked; the worker goes on with a fresh decoder");
             decoder = None;
@@ -198,8 +210,7 @@ fn decode(
     recognizer: &Arc<dyn Recognizer>,
     job: &Job,
 ) -> Result<Hypothesis, AsrError> {
-    let request =
-        DecodeRequest { samples: &job.samples, start: job.start, languages: &job.languages, pass: job.pass };
+    let request = DecodeRequest { samples: &job.samples, start: job.start, languages: &job.languages, pass: job.pass };
     panic::catch_unwind(panic::AssertUnwindSafe(|| {
         let decoder = match decoder {
             Some(decoder) => decoder,
@@ -274,7 +285,7 @@ mod tests {
         let (open, gate) = sync_channel(8);
         let recognizer: Arc<dyn Recognizer> =
             Arc::new(Gated { inner: Scripted::new(&["a"]), gate: Arc::new(Mutex::new(gate)) });
-        let pool = Pool::start(&recognizer, 1).unwrap();
+        let pool = Pool::start(&recognizer, 1, Arc::new(|_, _, _| {})).unwrap();
         let (reply, replies) = sync_channel(8);
         pool.submit(job(1, Pass::Final, &reply));
         while pool.depth().finals > 0 {
@@ -297,7 +308,7 @@ mod tests {
     #[test]
     fn a_stopped_pool_answers_everything_it_holds() {
         let (reply, replies) = sync_channel(64);
-        let pool = Pool::start(&scripted(), 2).unwrap();
+        let pool = Pool::start(&scripted(), 2, Arc::new(|_, _, _| {})).unwrap();
         for stream in 0..32 {
             pool.submit(job(stream, Pass::Final, &reply));
         }

@@ -88,7 +88,11 @@ impl ScriptedDecoder {
         let peak = samples.iter().fold(0.0_f32, |peak, s| peak.max(s.abs())).min(1.0);
         let last = self.vocabulary.len().checked_sub(1)?;
         // A position in the vocabulary from 0 to `last`; the product is small and not negative.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 <= peak <= 1 and the list is short")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "0 <= peak <= 1 and the list is short"
+        )]
         let index = (f64::from(peak) * last as f64).round() as usize;
         (peak > 0.001).then(|| self.vocabulary[index].clone())
     }

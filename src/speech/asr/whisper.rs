@@ -13,7 +13,7 @@ use whisper_rs::{
 };
 
 use super::{
-    AsrError, CancelFlag, DecodeRequest, Decoder, MAX_WINDOW, Pass, Recognizer,
+    AsrError, CancelFlag, DecodeRequest, Decoder, MAX_WINDOW, Pass, Recognizer, SECOND,
     words::{Token, assemble},
 };
 use crate::domain::{
@@ -21,7 +21,7 @@ use crate::domain::{
     hypothesis::Hypothesis,
     language::LanguageTag,
     probability::Probability,
-    time::{TICKS_PER_SECOND, TickSpan},
+    time::TickSpan,
 };
 
 const ENGINE: &str = "whisper.cpp";
@@ -259,11 +259,10 @@ impl WhisperDecoder {
     /// Copies the window and lengthens it to a second: whisper.cpp ignores audio under 100 ms and aborts the process when
     /// it aligns under 160 ms.
     fn pad(&mut self, samples: &[f32]) {
-        const SHORTEST: usize = TICKS_PER_SECOND as usize;
         self.padded.clear();
         self.padded.extend(samples.iter().map(|s| if s.is_finite() { *s } else { 0.0 }));
-        if self.padded.len() < SHORTEST {
-            self.padded.resize(SHORTEST, 0.0);
+        if self.padded.len() < SECOND {
+            self.padded.resize(SECOND, 0.0);
         }
     }
 
@@ -342,8 +341,8 @@ impl WhisperDecoder {
         /// Fewer positions make the decoder loop (measured).
         const LEAST: usize = 256;
         let Some(pad) = self.options.of(pass).context_pad else { return 0 };
-        let audio = (self.padded.len() * CONTEXT_PER_SECOND).div_ceil(TICKS_PER_SECOND as usize);
-        i32::try_from((audio + pad).max(LEAST).min(FULL_CONTEXT)).unwrap_or(0)
+        let audio = (self.padded.len() * CONTEXT_PER_SECOND).div_ceil(SECOND);
+        i32::try_from((audio + pad).clamp(LEAST, FULL_CONTEXT)).unwrap_or(0)
     }
 
     fn tokens(&self, pass: Pass) -> Vec<Token> {

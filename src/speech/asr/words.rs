@@ -104,7 +104,8 @@ mod tests {
 
     #[test]
     fn a_word_takes_the_lowest_score_of_its_tokens_and_not_of_its_punctuation() {
-        let tokens = [token(b" Am", 0.9, 20), token(b"ericans", 0.6, 60), token(b",", 0.1, 90), token(b" ask", 0.8, 110)];
+        let tokens =
+            [token(b" Am", 0.9, 20), token(b"ericans", 0.6, 60), token(b",", 0.1, 90), token(b" ask", 0.8, 110)];
         let words = assemble(&tokens, &tag("en"), Tick::new(16_000), 32_000);
         assert_eq!(words.iter().map(|w| w.text.as_str()).collect::<Vec<_>>(), ["Americans,", "ask"]);
         assert!((words[0].score.value() - 0.6).abs() < 1e-6);
@@ -123,9 +124,13 @@ mod tests {
 
     #[test]
     fn japanese_is_cut_by_character_without_spaces() {
-        let tokens = [token("日".as_bytes(), 0.9, 20), token("本".as_bytes(), 0.9, 40), token("。".as_bytes(), 0.9, 60)];
+        let tokens =
+            [token("日".as_bytes(), 0.9, 20), token("本".as_bytes(), 0.9, 40), token("。".as_bytes(), 0.9, 60)];
         let words = assemble(&tokens, &tag("ja"), Tick::ZERO, 16_000);
-        assert_eq!(words.iter().map(|w| (w.text.as_str(), w.spaced)).collect::<Vec<_>>(), [("日", false), ("本。", false)]);
+        assert_eq!(
+            words.iter().map(|w| (w.text.as_str(), w.spaced)).collect::<Vec<_>>(),
+            [("日", false), ("本。", false)]
+        );
     }
 
     #[test]

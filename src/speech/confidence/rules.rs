@@ -180,7 +180,8 @@ pub(super) fn non_speech_text(hypothesis: &Hypothesis, flags: &mut Vec<Flag>) {
         }
         marked[at] = inside.is_some() || !word.text.chars().any(char::is_alphanumeric);
         let body = word.text.trim_end_matches(['.', ',', '!', '?', ':']);
-        if inside.is_some_and(|from| at > from || word.text.chars().count() > 1) && body.ends_with([']', ')', '♪', '*', '】', '）'])
+        if inside.is_some_and(|from| at > from || word.text.chars().count() > 1)
+            && body.ends_with([']', ')', '♪', '*', '】', '）'])
         {
             inside = None;
         }

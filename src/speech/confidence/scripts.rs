@@ -30,7 +30,8 @@ pub(super) fn unexpected_script(hypothesis: &Hypothesis, allowed: &AllowedLangua
 
 fn expected(letter: char, allowed: &AllowedLanguages) -> bool {
     let script = letter.script();
-    matches!(script, Script::Common | Script::Inherited) || allowed.tags().iter().any(|tag| scripts(tag).contains(&script))
+    matches!(script, Script::Common | Script::Inherited)
+        || allowed.tags().iter().any(|tag| scripts(tag).contains(&script))
 }
 
 /// The scripts a language is written in (CLDR's likely scripts and those in wide use beside them); Latin where it is not
@@ -71,7 +72,11 @@ fn scripts(language: &LanguageTag) -> &'static [Script] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{hypothesis::HeardWord, probability::Probability, time::{Tick, TickSpan}};
+    use crate::domain::{
+        hypothesis::HeardWord,
+        probability::Probability,
+        time::{Tick, TickSpan},
+    };
 
     #[track_caller]
     fn check(text: &[&str], allowed: &[&str], expected: &[std::ops::Range<usize>]) {

@@ -69,7 +69,9 @@ pub enum EndpointError {
     #[error("endpoint rules must begin with after_ms = 0, rise in after_ms, and have pauses of at least 100 ms")]
     Rules,
     /// Lengths that do not fit into the engine's window.
-    #[error("longest_ms {longest_ms} with pre_roll_ms {pre_roll_ms} must be 5000 to 29000, search_ms at most half of it")]
+    #[error(
+        "longest_ms {longest_ms} with pre_roll_ms {pre_roll_ms} must be 5000 to 29000, search_ms at most half of it"
+    )]
     Lengths {
         /// The longest utterance.
         longest_ms: u32,
@@ -95,7 +97,10 @@ impl EndpointConfig {
             return Err(EndpointError::Thresholds { start, stop });
         }
         let rising = self.rules.windows(2).all(|w| w[0].after_ms < w[1].after_ms);
-        if self.rules.first().is_none_or(|r| r.after_ms != 0) || !rising || self.rules.iter().any(|r| r.silence_ms < 100) {
+        if self.rules.first().is_none_or(|r| r.after_ms != 0)
+            || !rising
+            || self.rules.iter().any(|r| r.silence_ms < 100)
+        {
             return Err(EndpointError::Rules);
         }
         let fits = (5_000..=29_000).contains(&(self.longest_ms.saturating_add(self.pre_roll_ms)));

@@ -87,7 +87,11 @@ fn a_loop_is_flagged_from_its_first_word_to_its_last() {
 #[test]
 fn more_words_than_anyone_speaks_are_flagged() {
     let mut words = vec!["incomprehensibilities"; 8];
-    words.iter_mut().enumerate().for_each(|(n, w)| if n % 2 == 0 { *w = "counterrevolutionary" });
+    words.iter_mut().enumerate().for_each(|(n, w)| {
+        if n % 2 == 0 {
+            *w = "counterrevolutionary"
+        }
+    });
     let mut hypothesis = heard(&words);
     for word in &mut hypothesis.words {
         word.span = TickSpan::starting(Tick::new(word.span.start().index() / 3), word.span.len() / 3);

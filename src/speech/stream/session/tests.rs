@@ -86,7 +86,11 @@ fn partials_wait_for_the_one_that_runs() {
     let mut partials = 0;
     for n in 0..200 {
         let p = if n < 5 { 0.0 } else { 0.9 };
-        partials += session.push(&[0.0; FRAME], Probability::clamped(p)).iter().filter(|a| matches!(a, Action::Partial(_))).count();
+        partials += session
+            .push(&[0.0; FRAME], Probability::clamped(p))
+            .iter()
+            .filter(|a| matches!(a, Action::Partial(_)))
+            .count();
     }
     assert_eq!(partials, 1);
     session.partial_done();
