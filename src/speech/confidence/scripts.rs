@@ -98,10 +98,10 @@ mod tests {
 
     #[test]
     fn letters_of_a_script_that_no_allowed_language_uses_are_flagged() {
-        check(&["Guten", "Tag", "спасибо", "большое", "42"], &["de"], &[2..4]);
+        check(&["Guten", "Tag", "спасибо", "большое", "42", "東京"], &["de"], &[2..4, 5..6]);
         check(&["спасибо", "Tag"], &["de", "ru"], &[]);
         check(&["東京", "Tokyo"], &["ja"], &[]);
-        check(&["东京"], &["fr"], &[0..1]);
+        check(&["东京", "Paris", "北京"], &["fr"], &[0..1, 2..3]);
         check(&["žluťoučký", "Ōsaka"], &["cs"], &[]);
     }
 }
