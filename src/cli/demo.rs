@@ -12,7 +12,7 @@ use super::{
     engine_settings, models, runtime,
     screen::Screen,
     server_settings,
-    stream::{Pace, Plan, export, send},
+    stream::{Pace, Plan, blocks, export, send},
     talk,
 };
 use crate::{
@@ -80,7 +80,8 @@ async fn show(address: &str, stage: &Stage, args: &DemoArgs) -> anyhow::Result<(
     let screen = Screen::new(&stage.channels);
     let plan = Plan { pace: if args.fast { Pace::Fast } else { Pace::Speech }, chunk_ms: 100, partials: true };
     let file = AudioFile::open(&stage.file)?;
-    let sent = send(&mut client, &hearing, file, &plan, &mut |event| screen.show(event)).await;
+    let shape = (stage.channels[0].format, stage.channels.len());
+    let sent = send(&mut client, &hearing, shape, blocks(file), &plan, &mut |event| screen.show(event)).await;
     screen.finish();
     sent?;
     client.close(&hearing).await?;

@@ -81,7 +81,7 @@ fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> anyhow::Result<Exit
         Command::Stream(args) => stream::run(&args, &config)?,
         Command::Demo(args) => demo::run(&args, &config)?,
         Command::Models(args) => models::run(&args, &config.data.models)?,
-        Command::Evaluate(args) => evaluate::run(&args)?,
+        Command::Evaluate(args) => evaluate::run(&args, &config)?,
         Command::Settings => talk::data(&config.describe())?,
     }
     Ok(ExitCode::SUCCESS)

@@ -20,7 +20,7 @@ use crate::{
         language::{AllowedLanguages, LanguageTag},
     },
     record::export::Format,
-    speech::audio::file::AudioFile,
+    speech::audio::{AudioError, file::AudioFile},
 };
 
 /// Arguments of `vivavoce stream`.
@@ -97,7 +97,8 @@ pub fn run(args: &StreamArgs, config: &Config) -> anyhow::Result<()> {
         talk::say(&format!("hearing {hearing}"));
         let screen = Screen::new(&channels);
         let plan = Plan { pace: args.pace, chunk_ms: args.chunk_ms, partials: true };
-        send(&mut client, &hearing, file, &plan, &mut |event| screen.show(event)).await?;
+        let shape = (channels[0].format, channels.len());
+        send(&mut client, &hearing, shape, blocks(file), &plan, &mut |event| screen.show(event)).await?;
         screen.finish();
         if !args.keep_open {
             client.close(&hearing).await?;
@@ -137,16 +138,28 @@ pub(super) struct Plan {
     pub(super) partials: bool,
 }
 
-/// Streams a file into a hearing; gives its final texts. `show` sees everything that comes back.
+/// What is sent: blocks of whole frames, interleaved.
+pub(super) trait Blocks: Iterator<Item = Result<Vec<u8>, AudioError>> + Send {}
+
+impl<T: Iterator<Item = Result<Vec<u8>, AudioError>> + Send> Blocks for T {}
+
+/// The blocks of a file.
+pub(super) fn blocks(mut file: AudioFile) -> impl Iterator<Item = Result<Vec<u8>, AudioError>> {
+    std::iter::from_fn(move || file.next_block().map(|block| block.map(|b| b.bytes)).transpose())
+}
+
+/// Streams audio of a format and number of channels into a hearing; gives its final texts. `show` sees everything that
+/// comes back.
 pub(super) async fn send(
     client: &mut Client,
     hearing: &str,
-    file: AudioFile,
+    (format, channels): (AudioFormat, usize),
+    blocks: impl Blocks,
     plan: &Plan,
     show: &mut (dyn FnMut(&ClientEvent) + Send),
 ) -> anyhow::Result<Vec<FinalText>> {
     let (sender, mut events) = client.stream(hearing, plan.partials).await?;
-    let feed = feed(sender, file, *plan);
+    let feed = feed(sender, (format, channels), blocks, *plan);
     let receive = receive(&mut events, show);
     let (fed, finals) = tokio::join!(feed, receive);
     // The server's own word on why it ended the stream comes first.
@@ -169,21 +182,26 @@ async fn receive(events: &mut Events, show: &mut (dyn FnMut(&ClientEvent) + Send
     Ok(finals)
 }
 
-/// Sends the file chunk by chunk, all channels interleaved. The interval paces it; it is no wait for anything.
-async fn feed(sender: Sender, mut file: AudioFile, plan: Plan) -> anyhow::Result<()> {
-    let frame = file.encoding().bytes_per_sample() * file.channels();
-    let frames = (u64::from(file.rate().hz()) * u64::from(plan.chunk_ms) / 1_000).max(1);
+/// Sends the audio chunk by chunk, all channels interleaved. The interval paces it; it is no wait for anything.
+async fn feed(
+    sender: Sender,
+    (format, channels): (AudioFormat, usize),
+    mut blocks: impl Blocks,
+    plan: Plan,
+) -> anyhow::Result<()> {
+    let frame = format.encoding.bytes_per_sample() * channels;
+    let frames = (u64::from(format.rate.hz()) * u64::from(plan.chunk_ms) / 1_000).max(1);
     let chunk = usize::try_from(frames).unwrap_or(usize::MAX).saturating_mul(frame);
     let mut clock = tokio::time::interval(Duration::from_millis(u64::from(plan.chunk_ms)));
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
     // One channel sends as itself, several interleaved.
-    let number = u32::from(file.channels() == 1);
+    let number = u32::from(channels == 1);
     let mut position = 0;
     let mut held: Vec<u8> = Vec::new();
     loop {
-        let block = file.next_block()?;
+        let block = blocks.next().transpose()?;
         let last = block.is_none();
-        held.extend(block.map(|b| b.bytes).unwrap_or_default());
+        held.extend(block.unwrap_or_default());
         let whole = if last { held.len() } else { held.len() / chunk * chunk };
         for piece in held[..whole].chunks(chunk) {
             if plan.pace == Pace::Speech {

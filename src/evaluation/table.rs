@@ -23,6 +23,16 @@ pub struct Item {
     pub reference: String,
 }
 
+/// The lines of a manifest whose id or file (its first two columns) contain `part`, under its first line.
+#[must_use]
+pub fn only(manifest: &str, part: &str) -> String {
+    let kept = manifest
+        .lines()
+        .enumerate()
+        .filter(|(number, line)| *number == 0 || line.split('\t').take(2).any(|field| field.contains(part)));
+    kept.map(|(_, line)| format!("{line}\n")).collect()
+}
+
 /// The items of a manifest: tab-separated, unquoted, first line the names of the columns, of which `id`, `language`,
 /// `duration_s` and `reference_text` are needed and `file` is used.
 ///

@@ -113,8 +113,8 @@ fn split(bytes: &[u8], encoding: Encoding, channels: usize) -> Result<Vec<Vec<f3
 /// One channel on its way through the pipeline.
 struct Lane {
     setup: ChannelSetup,
-    /// Which channels of the file, from 0; several are mixed.
-    sources: Vec<usize>,
+    /// What it takes of the file.
+    choice: Channels,
     front: Front,
     taken: u64,
 }
@@ -138,11 +138,10 @@ impl Offline {
         let mut decoding = Vec::new();
         let mut segments = Vec::new();
         let (count, encoding) = (file.channels(), file.encoding());
-        let audio_error = |source| HearingError::Audio { channel: lanes_first(), source };
+        let audio_error = |source| HearingError::Audio { channel: FIRST, source };
         while let Some(block) = file.next_block().map_err(audio_error)? {
-            let samples = split(&block.bytes, encoding, count).map_err(audio_error)?;
             for (index, lane) in lanes.iter_mut().enumerate() {
-                let bytes = lane.bytes(&block.bytes, &samples, encoding, count).map_err(audio_error)?;
+                let bytes = channel_bytes(&block.bytes, encoding, count, &lane.choice).map_err(audio_error)?;
                 lane.taken += (bytes.len() / lane.setup.format.encoding.bytes_per_sample()) as u64;
                 let heard = lane.front.push(&bytes);
                 let heard = heard.map_err(|source| HearingError::Audio { channel: lane.setup.id, source })?;
@@ -173,34 +172,36 @@ impl Offline {
         name: &str,
     ) -> Result<Vec<Lane>, HearingError> {
         let count = file.channels();
-        let each = |n: usize| (n, vec![n]);
-        let chosen: Vec<(usize, Vec<usize>)> = match channels {
-            Channels::Mix => vec![(0, (0..count).collect())],
-            Channels::Auto | Channels::Split => (0..count).map(each).collect(),
-            Channels::Only(ids) => ids.iter().map(|id| each(id.index())).collect(),
+        let ids: Vec<ChannelId> = match channels {
+            Channels::Mix => vec![FIRST],
+            Channels::Auto | Channels::Split => {
+                (1..=count).filter_map(|n| ChannelId::new(u8::try_from(n).ok()?)).collect()
+            }
+            Channels::Only(ids) => ids.clone(),
         };
-        chosen.into_iter().map(|(first, sources)| self.lane(hearing, file, (first, sources), languages, name)).collect()
+        let mixed = *channels == Channels::Mix && count > 1;
+        ids.into_iter().map(|id| self.lane(hearing, file, (id, mixed), languages, name)).collect()
     }
 
     fn lane(
         &self,
         hearing: HearingId,
         file: &AudioFile,
-        (first, sources): (usize, Vec<usize>),
+        (id, mixed): (ChannelId, bool),
         languages: &AllowedLanguages,
         name: &str,
     ) -> Result<Lane, HearingError> {
-        let number = u32::try_from(first + 1).unwrap_or(u32::MAX);
-        let missing = HearingError::NoSuchChannel { channel: number, hearing };
-        let id = u8::try_from(number).ok().and_then(ChannelId::new).filter(|_| first < file.channels());
-        let id = id.ok_or(missing)?;
-        let encoding = if sources.len() > 1 { Encoding::PcmF32Le } else { file.encoding() };
+        if id.index() >= file.channels() {
+            return Err(HearingError::NoSuchChannel { channel: u32::from(id.number()), hearing });
+        }
+        let encoding = if mixed { Encoding::PcmF32Le } else { file.encoding() };
         let format = AudioFormat { encoding, rate: file.rate() };
         let front = Front::new(format, SamplePos::ZERO, &self.front, (self.detectors)())
             .map_err(|source| HearingError::Front { channel: id, source })?;
-        let label = if file.channels() > 1 && sources.len() == 1 { format!("{name} {id}") } else { name.to_owned() };
+        let label = if file.channels() > 1 && !mixed { format!("{name} {id}") } else { name.to_owned() };
         let label = Label::try_from(label).map_err(|source| HearingError::Reference { source })?;
-        Ok(Lane { setup: ChannelSetup { id, label, languages: languages.clone(), format }, sources, front, taken: 0 })
+        let choice = if mixed { Channels::Mix } else { Channels::Only(vec![id]) };
+        Ok(Lane { setup: ChannelSetup { id, label, languages: languages.clone(), format }, choice, front, taken: 0 })
     }
 
     fn decode(&self, lane: usize, setup: &ChannelSetup, heard: Vec<Heard>, decoding: &mut Vec<Decoding>) {
@@ -254,34 +255,41 @@ impl Offline {
     }
 }
 
-impl Lane {
-    /// This lane's bytes of a block: the file's own, or the mean of several channels as floats.
-    fn bytes(
-        &self,
-        interleaved: &[u8],
-        samples: &[Vec<f32>],
-        encoding: Encoding,
-        channels: usize,
-    ) -> Result<Vec<u8>, AudioError> {
-        if let [source] = self.sources.as_slice() {
+/// The bytes that one lane takes of a block of interleaved ones: a channel's own, or with [`Channels::Mix`] the mean of all
+/// as 32-bit floats.
+///
+/// # Errors
+/// What decoding the block gives.
+pub fn channel_bytes(
+    interleaved: &[u8],
+    encoding: Encoding,
+    channels: usize,
+    choice: &Channels,
+) -> Result<Vec<u8>, AudioError> {
+    match choice {
+        Channels::Mix if channels > 1 => mix(interleaved, encoding, channels),
+        Channels::Only(ids) if channels > 1 => {
             let mut bytes = vec![Vec::new(); channels];
             format::deinterleave(encoding, interleaved, &mut bytes)?;
-            return Ok(bytes.swap_remove(*source));
+            let index = ids.first().map_or(0, |id| id.index());
+            Ok(if index < channels { bytes.swap_remove(index) } else { Vec::new() })
         }
-        let share = 1.0 / f32::from(u8::try_from(self.sources.len()).unwrap_or(1));
-        let frames = samples.first().map_or(0, Vec::len);
-        let mean = |n: usize| self.sources.iter().map(|&s| samples[s][n]).sum::<f32>() * share;
-        let mut bytes = Vec::with_capacity(frames * 4);
-        format::encode(Encoding::PcmF32Le, &(0..frames).map(mean).collect::<Vec<_>>(), &mut bytes);
-        Ok(bytes)
+        Channels::Mix | Channels::Only(_) | Channels::Auto | Channels::Split => Ok(interleaved.to_vec()),
     }
 }
 
-/// The channel that an error of the file itself is told of: the first.
-fn lanes_first() -> ChannelId {
-    const FIRST: ChannelId = match ChannelId::new(1) {
-        Some(first) => first,
-        None => unreachable!(),
-    };
-    FIRST
+fn mix(interleaved: &[u8], encoding: Encoding, channels: usize) -> Result<Vec<u8>, AudioError> {
+    let samples = split(interleaved, encoding, channels)?;
+    let share = 1.0 / f32::from(u8::try_from(channels).unwrap_or(1));
+    let frames = samples.first().map_or(0, Vec::len);
+    let mean = |n: usize| samples.iter().map(|s| s[n]).sum::<f32>() * share;
+    let mut bytes = Vec::with_capacity(frames * 4);
+    format::encode(Encoding::PcmF32Le, &(0..frames).map(mean).collect::<Vec<_>>(), &mut bytes);
+    Ok(bytes)
 }
+
+/// The channel that an error of the file itself is told of.
+const FIRST: ChannelId = match ChannelId::new(1) {
+    Some(first) => first,
+    None => unreachable!(),
+};
