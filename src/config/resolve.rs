@@ -1,0 +1,166 @@
+//! From what was typed to what it means: built-in values, ranges, and what must fit together.
+
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+
+use super::{
+    Config, DataConfig, KeyFault, KeyProblem, RecognitionConfig, ServerConfig,
+    raw::{KEYS, RawConfig, Typed},
+};
+use crate::{
+    speech::stream::endpoint::{EndpointConfig, EndpointError},
+    telemetry::{LogFormat, LogSettings},
+};
+
+const LISTEN: SocketAddr = loopback(50061);
+const ADMIN_LISTEN: SocketAddr = loopback(50062);
+/// The largest number of threads or workers that makes sense on one machine.
+const MOST_THREADS: i64 = 64;
+const MOST_WORKERS: i64 = 256;
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port)
+}
+
+/// Checks every setting and fills in what was not typed. Where `faults` grew, the result is not to be used.
+pub(super) fn resolve(typed: &Typed, cores: NonZeroUsize, faults: &mut Vec<KeyFault>) -> Config {
+    let RawConfig { server, data, recognition, endpoint, log } = &typed.raw;
+    let mut check = Check { typed, faults };
+
+    let listen = check.address("server.listen", server.listen.as_deref(), LISTEN);
+    let admin_listen = check.address("server.admin_listen", server.admin_listen.as_deref(), ADMIN_LISTEN);
+    if listen == admin_listen && listen.port() != 0 {
+        check.fault("server.admin_listen", KeyProblem::SameAddress { found: listen });
+    }
+    let server = ServerConfig {
+        listen,
+        admin_listen,
+        max_streams: check.count("server.max_streams", server.max_streams, 16, (1, 1_000)).get(),
+        max_message_bytes: check
+            .count("server.max_message_bytes", server.max_message_bytes, 4 << 20, (64 << 10, 64 << 20))
+            .get(),
+        drain: Duration::from_secs(check.number("server.drain_seconds", server.drain_seconds, 20, (0, 600))),
+    };
+
+    let dir = check.folder("data.dir", data.dir.as_deref()).unwrap_or_else(|| "vivavoce-data".into());
+    let models = check.folder("data.models", data.models.as_deref()).unwrap_or_else(|| dir.join("models"));
+
+    let threads = check.count("recognition.threads_per_worker", recognition.threads_per_worker, 1, (1, MOST_THREADS));
+    let fitting = i64::try_from(cores.get() / threads).unwrap_or(MOST_WORKERS).clamp(1, MOST_WORKERS);
+    let step = check.step("recognition.partial_step_ms", recognition.partial_step_ms);
+    let recognition = RecognitionConfig {
+        model: check.model("recognition.model", recognition.model.as_deref(), "base"),
+        vad_model: check.model("recognition.vad_model", recognition.vad_model.as_deref(), "silero-vad"),
+        threads_per_worker: threads,
+        workers: check.count("recognition.workers", recognition.workers, fitting, (1, MOST_WORKERS)),
+        partial_step: step,
+        beam: check.count("recognition.beam", recognition.beam, 5, (1, 8)),
+    };
+
+    check.endpoint(endpoint);
+    let log = check.log(log.format.as_deref(), log.filter.as_deref());
+    let origins = KEYS.iter().map(|(key, _)| (*key, typed.origin(key))).collect();
+    Config { server, data: DataConfig { dir, models }, recognition, endpoint: endpoint.clone(), log, origins }
+}
+
+/// Checks one setting at a time and notes what is wrong with where it was typed.
+struct Check<'a> {
+    typed: &'a Typed,
+    faults: &'a mut Vec<KeyFault>,
+}
+
+impl Check<'_> {
+    fn fault(&mut self, key: &str, problem: KeyProblem) {
+        self.faults.push(KeyFault { key: key.to_owned(), origin: self.typed.origin(key), problem });
+    }
+
+    fn address(&mut self, key: &str, typed: Option<&str>, built_in: SocketAddr) -> SocketAddr {
+        let Some(text) = typed else { return built_in };
+        let Ok(address) = text.parse::<SocketAddr>() else {
+            self.fault(key, KeyProblem::Address { found: cut(text) });
+            return built_in;
+        };
+        if !address.ip().is_loopback() {
+            self.fault(key, KeyProblem::Open { found: address });
+        }
+        address
+    }
+
+    /// A number in `range`, both ends included; its least is not negative.
+    fn number(&mut self, key: &str, typed: Option<i64>, built_in: i64, range: (i64, i64)) -> u64 {
+        let found = typed.unwrap_or(built_in);
+        let (least, most) = range;
+        if !(least..=most).contains(&found) {
+            self.fault(key, KeyProblem::Range { found, least, most });
+        }
+        found.clamp(least, most).unsigned_abs()
+    }
+
+    /// A number in `range` whose least is 1 or more.
+    fn count(&mut self, key: &str, typed: Option<i64>, built_in: i64, range: (i64, i64)) -> NonZeroUsize {
+        let number = usize::try_from(self.number(key, typed, built_in, range)).unwrap_or(usize::MAX);
+        NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN)
+    }
+
+    fn step(&mut self, key: &str, typed: Option<i64>) -> Option<Duration> {
+        let found = typed.unwrap_or(1_000);
+        match u64::try_from(found) {
+            Ok(0) => None,
+            Ok(ms @ 200..=10_000) => Some(Duration::from_millis(ms)),
+            Ok(_) | Err(_) => {
+                self.fault(key, KeyProblem::Step { found });
+                None
+            }
+        }
+    }
+
+    fn folder(&mut self, key: &str, typed: Option<&str>) -> Option<PathBuf> {
+        if typed == Some("") {
+            self.fault(key, KeyProblem::NoFolder);
+        }
+        typed.map(PathBuf::from)
+    }
+
+    /// The same rule as the store of models has, so that the fault is told with its key.
+    fn model(&mut self, key: &str, typed: Option<&str>, built_in: &str) -> String {
+        let name = typed.unwrap_or(built_in);
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+        if !plain || name.is_empty() || name.len() > 64 || name.starts_with('.') {
+            self.fault(key, KeyProblem::ModelName { found: cut(name) });
+        }
+        name.to_owned()
+    }
+
+    fn endpoint(&mut self, endpoint: &EndpointConfig) {
+        let Err(error) = endpoint.check() else { return };
+        let keys: &[&str] = match &error {
+            EndpointError::Thresholds { .. } => &["endpoint.start_threshold", "endpoint.stop_threshold"],
+            EndpointError::Rules => &["endpoint.rules"],
+            EndpointError::Lengths { .. } => &["endpoint.longest_ms", "endpoint.pre_roll_ms", "endpoint.search_ms"],
+        };
+        // One that was typed is the one to mend; the built-in ones fit each other.
+        let typed = keys.iter().find(|key| self.typed.origin(key) != super::origin::Origin::BuiltIn);
+        self.fault(typed.copied().unwrap_or("endpoint"), KeyProblem::Endpoint(error));
+    }
+
+    fn log(&mut self, format: Option<&str>, filter: Option<&str>) -> LogSettings {
+        let built_in = LogSettings::default();
+        let format = match format.map(|text| (LogFormat::parse(text), text)) {
+            None => built_in.format,
+            Some((Some(format), _)) => format,
+            Some((None, text)) => {
+                self.fault("log.format", KeyProblem::LogFormat { found: cut(text) });
+                built_in.format
+            }
+        };
+        let filter = filter.map_or(built_in.filter, str::to_owned);
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&filter) {
+            self.fault("log.filter", KeyProblem::LogFilter { found: cut(&filter), reason: error.to_string() });
+        }
+        LogSettings { format, filter }
+    }
+}
+
+/// What was typed, at a length that fits a line.
+fn cut(text: &str) -> String {
+    text.chars().take(80).collect()
+}
