@@ -1,0 +1,532 @@
+//! What the service tells its operators: log lines on standard error, and every metric with its name.
+//!
+//! No text of a hearing, no name and no audio ever goes through here.
+
+use std::{
+    fmt,
+    io::{IsTerminal, stderr},
+    time::Duration,
+};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
+    metrics::{
+        counter::Counter,
+        family::{Family, MetricConstructor},
+        gauge::Gauge,
+        histogram::Histogram,
+        info::Info,
+    },
+    registry::{Registry, Unit},
+};
+use tracing_subscriber::{EnvFilter, filter::ParseError, util::SubscriberInitExt};
+
+use crate::domain::{
+    audio::Encoding,
+    fault::{Fault, FaultKind},
+    flag::FlagCode,
+    segment::CaptionState,
+};
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for collectors.
+    Json,
+}
+
+impl LogFormat {
+    /// The format of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Text, Self::Json].into_iter().find(|format| format.as_str() == name)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// How lines are written.
+    pub format: LogFormat,
+    /// Directives of `tracing_subscriber::EnvFilter`.
+    pub filter: String,
+}
+
+impl Default for LogSettings {
+    /// Text; everything from `info` on, of the engine's native code from `warn` on.
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info,whisper_rs=warn".to_owned() }
+    }
+}
+
+/// Whether text lines are coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colour {
+    /// With colours.
+    On,
+    /// Without.
+    Off,
+}
+
+impl Colour {
+    /// On where standard error is a terminal and `no_color`, the variable `NO_COLOR`, is unset or empty
+    /// (<https://no-color.org>).
+    #[must_use]
+    pub fn of_stderr(no_color: Option<&str>) -> Self {
+        if stderr().is_terminal() && no_color.is_none_or(str::is_empty) { Self::On } else { Self::Off }
+    }
+}
+
+/// Logging that cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// A filter that cannot be read.
+    #[error("log filter {filter:?} cannot be read: {source}; write such as info, or info,whisper_rs=warn")]
+    Filter {
+        /// What was given.
+        filter: String,
+        /// What the reader of filters said.
+        #[source]
+        source: ParseError,
+    },
+    /// Another subscriber is in place.
+    #[error("logging was set up already in this process: {source}")]
+    Taken {
+        /// What tracing said.
+        #[source]
+        source: tracing_subscriber::util::TryInitError,
+    },
+}
+
+impl Fault for TelemetryError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Filter { .. } => FaultKind::Invalid,
+            Self::Taken { .. } => FaultKind::Conflict,
+        }
+    }
+}
+
+/// Sends the log lines of the whole process to standard error. To be called once, at its start.
+///
+/// # Errors
+/// [`TelemetryError::Filter`], and [`TelemetryError::Taken`] at the second call.
+pub fn init(settings: &LogSettings, colour: Colour) -> Result<(), TelemetryError> {
+    let filter = EnvFilter::try_new(&settings.filter)
+        .map_err(|source| TelemetryError::Filter { filter: settings.filter.clone(), source })?;
+    let lines = tracing_subscriber::fmt().with_writer(stderr).with_env_filter(filter);
+    let done = match settings.format {
+        LogFormat::Text => lines.with_ansi(colour == Colour::On).finish().try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),
+    };
+    done.map_err(|source| TelemetryError::Taken { source })
+}
+
+/// What a window was decoded for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DecodePass {
+    /// While people speak, to be shown and forgotten.
+    Partial,
+    /// For the record.
+    Final,
+}
+
+/// A bounded queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Queue {
+    /// Windows of the record that wait for a decoder.
+    AsrFinals,
+    /// Windows for display that wait for a decoder.
+    AsrPartials,
+    /// Changes that wait for the record.
+    RecordWrites,
+    /// Events that wait for a slow client.
+    ClientEvents,
+}
+
+/// Why a stream was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// As many streams as are allowed run already.
+    Full,
+    /// The service stops.
+    Draining,
+    /// A part of it is not ready.
+    NotReady,
+}
+
+/// The text of one label. Each value is a word of a closed list, so that a metric never grows without bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Label(&'static str);
+
+impl EncodeLabelValue for Label {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        EncodeLabelValue::encode(&self.0, encoder)
+    }
+}
+
+/// A set of one label; the names are those that `/metrics` shows.
+macro_rules! label_sets {
+    ($($set:ident { $name:ident })*) => { $(
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+        struct $set { $name: Label }
+        impl From<&'static str> for $set {
+            fn from(word: &'static str) -> Self { Self { $name: Label(word) } }
+        }
+    )* };
+}
+
+label_sets! {
+    ByEncoding { encoding }
+    ByCaptions { captions }
+    ByCode { code }
+    ByPass { pass }
+    ByQueue { queue }
+    ByReason { reason }
+}
+
+/// The upper ends of a histogram's buckets, in seconds.
+#[derive(Clone, Copy, Debug)]
+struct Buckets(&'static [f64]);
+
+/// From a short window on a fast machine to a long one on an overloaded machine.
+const DECODE: Buckets = Buckets(&[0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0]);
+/// People notice from about a second on; past a minute a hearing is no longer followed live.
+const LATENCY: Buckets = Buckets(&[0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 15.0, 30.0, 60.0, 300.0]);
+/// From a write into memory to a disk that hangs.
+const DISK: Buckets = Buckets(&[0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0]);
+
+impl MetricConstructor<Histogram> for Buckets {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(self.0.iter().copied())
+    }
+}
+
+type Seconds = Counter<f64, std::sync::atomic::AtomicU64>;
+
+/// Every metric of the service. Recording takes no lock that is held for long and never fails.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    streams_running: Gauge,
+    streams_opened: Counter,
+    streams_refused: Family<ByReason, Counter>,
+    audio_received: Family<ByEncoding, Seconds>,
+    utterances: Family<ByCaptions, Counter>,
+    flags: Family<ByCode, Counter>,
+    decode: Family<ByPass, Histogram, Buckets>,
+    decode_failures: Family<ByPass, Counter>,
+    final_latency: Histogram,
+    queue_depth: Family<ByQueue, Gauge>,
+    queue_wait: Family<ByQueue, Histogram, Buckets>,
+    queue_rejected: Family<ByQueue, Counter>,
+    record_append: Histogram,
+    journal_sync: Histogram,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All metrics at zero. Series of every label value exist from the start, so that a rate is right from the first event.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("vivavoce"),
+            streams_running: Gauge::default(),
+            streams_opened: Counter::default(),
+            streams_refused: Family::default(),
+            audio_received: Family::default(),
+            utterances: Family::default(),
+            flags: Family::default(),
+            decode: Family::new_with_constructor(DECODE),
+            decode_failures: Family::default(),
+            final_latency: LATENCY.new_metric(),
+            queue_depth: Family::default(),
+            queue_wait: Family::new_with_constructor(LATENCY),
+            queue_rejected: Family::default(),
+            record_append: DISK.new_metric(),
+            journal_sync: DISK.new_metric(),
+        };
+        metrics.register();
+        metrics.begin();
+        metrics
+    }
+
+    /// The one place where names are given. The registry adds `vivavoce_`, the unit, and `_total` of counters.
+    fn register(&mut self) {
+        let Self { registry: r, .. } = self;
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        r.register("build", "The version that runs", version);
+        r.register("streams_running", "Audio streams that run now", self.streams_running.clone());
+        r.register("streams_opened", "Audio streams that were let in", self.streams_opened.clone());
+        r.register("streams_refused", "Audio streams that were not let in, by reason", self.streams_refused.clone());
+        let help = "Audio that came in, in seconds of one channel, by the encoding it was sent in";
+        r.register_with_unit("audio_received", help, Unit::Seconds, self.audio_received.clone());
+        r.register(
+            "utterances",
+            "Utterances put on the record, by whether captions show them",
+            self.utterances.clone(),
+        );
+        r.register("segments_flagged", "Flags put on segments, by code", self.flags.clone());
+        let help = "Time that decoding one window took, by what it was for";
+        r.register_with_unit("decode", help, Unit::Seconds, self.decode.clone());
+        let help = "Windows that could not be decoded, by what they were for";
+        r.register("decode_failures", help, self.decode_failures.clone());
+        let help = "From the arrival of an utterance's last audio to its place on the record";
+        r.register_with_unit("final_latency", help, Unit::Seconds, self.final_latency.clone());
+        r.register("queue_depth", "Jobs that wait now, by queue", self.queue_depth.clone());
+        r.register_with_unit("queue_wait", "Time that jobs waited, by queue", Unit::Seconds, self.queue_wait.clone());
+        let help = "Jobs that a full queue refused or replaced, by queue";
+        r.register("queue_rejected", help, self.queue_rejected.clone());
+        let help = "Time from handing a change to the record to its receipt";
+        r.register_with_unit("record_append", help, Unit::Seconds, self.record_append.clone());
+        let help = "Time that forcing audio to the disk took";
+        r.register_with_unit("journal_sync", help, Unit::Seconds, self.journal_sync.clone());
+    }
+
+    fn begin(&self) {
+        for reason in [Refusal::Full, Refusal::Draining, Refusal::NotReady] {
+            drop(self.streams_refused.get_or_create(&reason.as_str().into()));
+        }
+        for encoding in Encoding::ALL {
+            drop(self.audio_received.get_or_create(&encoding_name(encoding).into()));
+        }
+        for state in [CaptionState::Shown, CaptionState::Withheld] {
+            drop(self.utterances.get_or_create(&captions_name(state).into()));
+        }
+        for code in FlagCode::ALL {
+            drop(self.flags.get_or_create(&code.as_str().into()));
+        }
+        for pass in [DecodePass::Partial, DecodePass::Final] {
+            drop(self.decode.get_or_create(&pass.as_str().into()));
+            drop(self.decode_failures.get_or_create(&pass.as_str().into()));
+        }
+        for queue in [Queue::AsrFinals, Queue::AsrPartials, Queue::RecordWrites, Queue::ClientEvents] {
+            drop(self.queue_depth.get_or_create(&queue.as_str().into()));
+            drop(self.queue_wait.get_or_create(&queue.as_str().into()));
+            drop(self.queue_rejected.get_or_create(&queue.as_str().into()));
+        }
+    }
+
+    /// A stream was let in; it runs until the answer is dropped.
+    #[must_use = "the stream counts as ended when this is dropped"]
+    pub fn stream_opened(&self) -> RunningStream {
+        self.streams_opened.inc();
+        self.streams_running.inc();
+        RunningStream(self.streams_running.clone())
+    }
+
+    /// A stream was not let in.
+    pub fn stream_refused(&self, reason: Refusal) {
+        self.streams_refused.get_or_create(&reason.as_str().into()).inc();
+    }
+
+    /// Audio of one channel came in.
+    pub fn audio_received(&self, encoding: Encoding, length: Duration) {
+        self.audio_received.get_or_create(&encoding_name(encoding).into()).inc_by(length.as_secs_f64());
+    }
+
+    /// An utterance is on the record with these flags, `latency` after its last audio had come in.
+    pub fn utterance(&self, captions: CaptionState, flags: impl IntoIterator<Item = FlagCode>, latency: Duration) {
+        self.utterances.get_or_create(&captions_name(captions).into()).inc();
+        for code in flags {
+            self.flags.get_or_create(&code.as_str().into()).inc();
+        }
+        self.final_latency.observe(latency.as_secs_f64());
+    }
+
+    /// A window was decoded in `took`.
+    pub fn decoded(&self, pass: DecodePass, took: Duration) {
+        self.decode.get_or_create(&pass.as_str().into()).observe(took.as_secs_f64());
+    }
+
+    /// A window could not be decoded. One that was cancelled or replaced is none of these.
+    pub fn decode_failed(&self, pass: DecodePass) {
+        self.decode_failures.get_or_create(&pass.as_str().into()).inc();
+    }
+
+    /// How many jobs wait in a queue now.
+    pub fn queue_depth(&self, queue: Queue, depth: usize) {
+        self.queue_depth.get_or_create(&queue.as_str().into()).set(i64::try_from(depth).unwrap_or(i64::MAX));
+    }
+
+    /// A job left a queue after `waited`.
+    pub fn queue_waited(&self, queue: Queue, waited: Duration) {
+        self.queue_wait.get_or_create(&queue.as_str().into()).observe(waited.as_secs_f64());
+    }
+
+    /// A full queue refused a job, or replaced one by a newer one.
+    pub fn queue_rejected(&self, queue: Queue) {
+        self.queue_rejected.get_or_create(&queue.as_str().into()).inc();
+    }
+
+    /// A change was put on the record in `took`.
+    pub fn record_appended(&self, took: Duration) {
+        self.record_append.observe(took.as_secs_f64());
+    }
+
+    /// Audio was forced to the disk in `took`.
+    pub fn journal_synced(&self, took: Duration) {
+        self.journal_sync.observe(took.as_secs_f64());
+    }
+
+    /// All metrics as text in the format of `OpenMetrics` 1.0.0.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut out = String::new();
+        if let Err(error) = text::encode(&mut out, &self.registry) {
+            // Writing to a String cannot fail; text cut short lacks its `# EOF`, and a collector refuses it.
+            tracing::error!(%error, "the metrics could not be written");
+        }
+        out
+    }
+}
+
+/// A stream that runs; it counts as ended when this is dropped.
+#[derive(Debug)]
+pub struct RunningStream(Gauge);
+
+impl Drop for RunningStream {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl DecodePass {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Partial => "partial",
+            Self::Final => "final",
+        }
+    }
+}
+
+impl Queue {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::AsrFinals => "asr_finals",
+            Self::AsrPartials => "asr_partials",
+            Self::RecordWrites => "record_writes",
+            Self::ClientEvents => "client_events",
+        }
+    }
+}
+
+impl Refusal {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Draining => "draining",
+            Self::NotReady => "not_ready",
+        }
+    }
+}
+
+const fn captions_name(state: CaptionState) -> &'static str {
+    match state {
+        CaptionState::Shown => "shown",
+        CaptionState::Withheld => "withheld",
+    }
+}
+
+const fn encoding_name(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::PcmS16Le => "pcm_s16le",
+        Encoding::PcmS24Le => "pcm_s24le",
+        Encoding::PcmF32Le => "pcm_f32le",
+        Encoding::MuLaw => "mu_law",
+        Encoding::ALaw => "a_law",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_recorded_is_what_is_shown() {
+        let metrics = Metrics::new();
+        let running = metrics.stream_opened();
+        drop(metrics.stream_opened());
+        metrics.stream_refused(Refusal::Full);
+        metrics.audio_received(Encoding::MuLaw, Duration::from_millis(1_500));
+        let flags = [FlagCode::Repetition, FlagCode::LowAudio];
+        metrics.utterance(CaptionState::Withheld, flags, Duration::from_millis(1_200));
+        metrics.decoded(DecodePass::Final, Duration::from_millis(120));
+        metrics.decode_failed(DecodePass::Partial);
+        metrics.queue_depth(Queue::AsrFinals, 3);
+        metrics.queue_waited(Queue::AsrFinals, Duration::from_secs(1));
+        metrics.queue_rejected(Queue::AsrPartials);
+        metrics.record_appended(Duration::from_micros(300));
+        metrics.journal_synced(Duration::from_millis(2));
+        let text = metrics.encode();
+        for line in [
+            "vivavoce_streams_running 1",
+            "vivavoce_streams_opened_total 2",
+            "vivavoce_streams_refused_total{reason=\"full\"} 1",
+            "vivavoce_audio_received_seconds_total{encoding=\"mu_law\"} 1.5",
+            "vivavoce_utterances_total{captions=\"withheld\"} 1",
+            "vivavoce_utterances_total{captions=\"shown\"} 0",
+            "vivavoce_segments_flagged_total{code=\"repetition\"} 1",
+            "vivavoce_segments_flagged_total{code=\"clipped_audio\"} 0",
+            "vivavoce_decode_seconds_count{pass=\"final\"} 1",
+            "vivavoce_decode_seconds_bucket{le=\"0.1\",pass=\"final\"} 0",
+            "vivavoce_decode_seconds_bucket{le=\"0.2\",pass=\"final\"} 1",
+            "vivavoce_decode_failures_total{pass=\"partial\"} 1",
+            "vivavoce_final_latency_seconds_sum 1.2",
+            "vivavoce_queue_depth{queue=\"asr_finals\"} 3",
+            "vivavoce_queue_wait_seconds_count{queue=\"asr_finals\"} 1",
+            "vivavoce_queue_rejected_total{queue=\"asr_partials\"} 1",
+            "vivavoce_record_append_seconds_count 1",
+            "vivavoce_journal_sync_seconds_bucket{le=\"0.0025\"} 1",
+            concat!("vivavoce_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+        drop(running);
+        assert!(metrics.encode().contains("vivavoce_streams_running 0\n"));
+    }
+
+    #[test]
+    fn every_series_bears_the_name_of_the_product_and_only_plain_letters() {
+        let text = Metrics::new().encode();
+        let series = text.lines().filter(|line| !line.starts_with('#'));
+        let names: Vec<&str> = series.filter_map(|line| line.split(['{', ' ']).next()).collect();
+        assert!(names.len() > 100, "{}", names.len());
+        for name in names {
+            let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            assert!(plain && name.starts_with("vivavoce_"), "{name}");
+        }
+    }
+
+    #[test]
+    fn logging_is_set_up_once_and_a_second_time_is_an_error() {
+        let broken = LogSettings { filter: "=x=".to_owned(), ..LogSettings::default() };
+        assert_eq!(init(&broken, Colour::Off).unwrap_err().kind(), FaultKind::Invalid);
+        let json = LogSettings { format: LogFormat::Json, ..LogSettings::default() };
+        // Another test of this process may have been first; the second call here cannot be.
+        let _ = init(&json, Colour::Off);
+        assert_eq!(init(&LogSettings::default(), Colour::On).unwrap_err().kind(), FaultKind::Conflict);
+    }
+
+    #[test]
+    fn no_color_is_honoured() {
+        assert_eq!(Colour::of_stderr(Some("1")), Colour::Off);
+    }
+}
