@@ -4,8 +4,14 @@
 //! `domain` < `text` < {`speech`, `models`, `evaluation`} < `record` < `hearing` < `api` < `app` < `cli` < `main`.
 
 #[cfg(feature = "server")]
+pub mod api;
+#[cfg(feature = "server")]
 pub mod cli;
+#[cfg(feature = "server")]
+pub mod config;
 pub mod domain;
 pub mod evaluation;
 pub mod speech;
+#[cfg(feature = "server")]
+pub mod telemetry;
 pub mod text;

@@ -1,0 +1,4 @@
+//! The doors of the service.
+
+pub mod admin;
+pub mod readiness;
