@@ -1,11 +1,79 @@
-//! Compiles the protocol. protox reads the `.proto` files, so that no `protoc` has to be installed.
+//! Compiles the protocol, and notes for which processor the engine is built. protox reads the `.proto` files, so that no
+//! `protoc` has to be installed.
+
+use std::{env, fs};
+
+/// Features of a processor that the engine's kernels use, as Linux names them.
+const FEATURES: [&str; 25] = [
+    "ssse3",
+    "sse4_2",
+    "avx",
+    "avx2",
+    "fma",
+    "f16c",
+    "bmi2",
+    "avx_vnni",
+    "avx512f",
+    "avx512cd",
+    "avx512bw",
+    "avx512dq",
+    "avx512vl",
+    "avx512vbmi",
+    "avx512_vnni",
+    "avx512_bf16",
+    "amx_tile",
+    "amx_int8",
+    "amx_bf16",
+    "asimd",
+    "asimdhp",
+    "asimddp",
+    "i8mm",
+    "sve",
+    "sve2",
+];
+
+/// What the engine's own build turns on when it is told not to build for the machine at hand (`GGML_NATIVE=OFF`).
+const PORTABLE: &str = "sse4_2 avx avx2 fma f16c bmi2";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
     println!("cargo::rerun-if-changed=build.rs");
+    let (build, features) = engine();
+    println!("cargo::rustc-env=VIVAVOCE_ENGINE_BUILD={build}");
+    println!("cargo::rustc-env=VIVAVOCE_ENGINE_FEATURES={features}");
     #[cfg(feature = "server")]
     protocol()?;
     Ok(())
+}
+
+/// For what the engine is built, by the rules of its `ggml/CMakeLists.txt`: `native` for this machine, `portable` for a
+/// processor with AVX2, `baseline` for any, `none` without an engine; with the features it then needs.
+fn engine() -> (&'static str, String) {
+    println!("cargo::rerun-if-env-changed=GGML_NATIVE");
+    println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
+    if env::var_os("CARGO_FEATURE_WHISPER").is_none() {
+        return ("none", String::new());
+    }
+    let portable_by_default =
+        env::var_os("SOURCE_DATE_EPOCH").is_some() || env::var_os("HOST") != env::var_os("TARGET");
+    let asked = env::var_os("GGML_NATIVE").map(|value| {
+        let value = value.to_string_lossy().to_ascii_uppercase();
+        ["ON", "1", "TRUE", "YES", "Y"].contains(&value.as_str())
+    });
+    match (asked, portable_by_default) {
+        (Some(true), _) | (None, false) => ("native", features_here()),
+        (Some(false), false) if cfg!(target_arch = "x86_64") => ("portable", PORTABLE.to_owned()),
+        (Some(false) | None, _) => ("baseline", String::new()),
+    }
+}
+
+/// Those of [`FEATURES`] that this machine has.
+fn features_here() -> String {
+    // Where there is no such file, nothing is known and nothing is claimed.
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with("flags") || line.starts_with("Features")).unwrap_or_default();
+    let here: Vec<&str> = line.split_whitespace().filter(|word| FEATURES.contains(word)).collect();
+    here.join(" ")
 }
 
 #[cfg(feature = "server")]
@@ -13,8 +81,8 @@ fn protocol() -> Result<(), Box<dyn std::error::Error>> {
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_imports(true).include_source_info(true).open_files(["vivavoce/v1/transcription.proto"])?;
     // Reflection and the compatibility test read this file.
-    let out = std::path::PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
-    std::fs::write(out.join("vivavoce.v1.descriptors"), compiler.encode_file_descriptor_set())?;
+    let out = std::path::PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
+    fs::write(out.join("vivavoce.v1.descriptors"), compiler.encode_file_descriptor_set())?;
     tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

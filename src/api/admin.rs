@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn a_part_that_is_not_ready_is_named() {
         let running = running();
-        let ask = |path| get(running.server.address(), path);
+        let ask = |path: &str| get(running.server.address(), path);
         assert!(ask("/healthz").starts_with("HTTP/1.1 200 OK\r\n"));
         for part in [Part::Record, Part::Journal, Part::Engine] {
             running.readiness.set(part, PartState::Ready);

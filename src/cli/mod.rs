@@ -3,6 +3,7 @@
 
 pub mod demo;
 
+pub mod doctor;
 pub mod evaluate;
 pub mod models;
 mod screen;
@@ -16,14 +17,15 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
+use self::doctor::checks::{ModelCondition, ModelState};
 use crate::{
     api::grpc::client::ClientError,
-    app::{AppError, EngineSettings, ServerSettings},
+    app::{AppError, EngineSettings, ServerSettings, SystemWorld},
     config::{Config, ConfigError, flags::FlagOverrides},
     domain::fault::{Fault, FaultKind},
     evaluation::EvaluationError,
-    hearing::HearingError,
-    models::ModelError,
+    hearing::{HearingError, world::World},
+    models::{ModelError, store::ModelStore},
     record::export::ExportError,
     speech::{audio::AudioError, front::FrontConfig},
 };
@@ -55,6 +57,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// List, fetch, verify and import models
     Models(models::ModelsArgs),
+    /// Say what is missing or unsafe on this machine, and how to mend it
+    Doctor(doctor::DoctorArgs),
     /// Measure error rates against references
     Evaluate(evaluate::EvaluateArgs),
     /// Show the settings in force and where each comes from
@@ -81,6 +85,7 @@ fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> anyhow::Result<Exit
         Command::Stream(args) => stream::run(&args, &config)?,
         Command::Demo(args) => demo::run(&args, &config)?,
         Command::Models(args) => models::run(&args, &config.data.models)?,
+        Command::Doctor(args) => return doctor::run(&args, &config, SystemWorld.now(), &|| model_states(&config)),
         Command::Evaluate(args) => evaluate::run(&args, &config)?,
         Command::Settings => talk::data(&config.describe())?,
     }
@@ -98,6 +103,33 @@ fn kind_of(error: &anyhow::Error) -> FaultKind {
         first_of!(cause; ConfigError, AppError, HearingError, ModelError, AudioError, ClientError, ExportError, EvaluationError);
     }
     FaultKind::Internal
+}
+
+/// What the store has of the models in the settings: the files are hashed.
+fn model_states(config: &Config) -> Vec<ModelState> {
+    let store = ModelStore::open(&config.data.models);
+    let names = [&config.recognition.model, &config.recognition.vad_model];
+    let state = |name: &String| {
+        let verified = match &store {
+            Ok(store) => match store.has(name) {
+                Ok(true) => store.verify(name).map(Some),
+                Ok(false) => Ok(None),
+                Err(error) => Err(error),
+            },
+            Err(error) => return ModelState { name: name.clone(), condition: refused(error) },
+        };
+        let condition = match verified {
+            Ok(Some(entry)) => ModelCondition::Verified { bytes: entry.size },
+            Ok(None) => ModelCondition::Absent,
+            Err(error) => refused(&error),
+        };
+        ModelState { name: name.clone(), condition }
+    };
+    names.into_iter().map(state).collect()
+}
+
+fn refused(error: &ModelError) -> ModelCondition {
+    ModelCondition::Refused { reason: error.to_string() }
 }
 
 /// The engine that the settings describe.

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use crate::{
     config::Config,
-    telemetry::{self, Colour, LogSettings, TelemetryError},
+    telemetry::log::{self as log_lines, Colour, LogSettings, TelemetryError},
 };
 
 /// Writes data to stdout.
@@ -43,7 +43,7 @@ pub(super) fn colours() -> bool {
 
 /// Logs to stderr as the settings say.
 pub(super) fn log(config: &Config) -> Result<(), TelemetryError> {
-    telemetry::init(&config.log, Colour::of_stderr(Some(&no_color())))
+    log_lines::init(&config.log, Colour::of_stderr(Some(&no_color())))
 }
 
 /// Logs to stderr what is worth a warning: for commands that a person watches. Settings that name a filter are kept.
@@ -51,7 +51,7 @@ pub(super) fn log_quietly(config: &Config) -> Result<(), TelemetryError> {
     let usual = LogSettings::default();
     let quiet = LogSettings { filter: "warn".to_owned(), ..config.log.clone() };
     let chosen = if config.log.filter == usual.filter { &quiet } else { &config.log };
-    telemetry::init(chosen, Colour::of_stderr(Some(&no_color())))
+    log_lines::init(chosen, Colour::of_stderr(Some(&no_color())))
 }
 
 fn no_color() -> String {

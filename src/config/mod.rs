@@ -1,6 +1,6 @@
 //! The settings: from a file, the environment and the command line, in that order, later ones on top.
 //!
-//! What was typed ([`raw`]) and what it means ([`Config`]) are two types. Every fault is told at once, each with its key,
+//! What was typed (`raw`) and what it means ([`Config`]) are two types. Every fault is told at once, each with its key,
 //! where it was written, and what would be right. No setting is needed: the built-in values serve on this machine alone.
 //!
 //! A file is TOML with the groups `[server]`, `[data]`, `[recognition]`, `[endpoint]`, `[log]`. A variable is named
@@ -33,7 +33,7 @@ use self::{
 use crate::{
     domain::fault::{Fault, FaultKind},
     speech::stream::endpoint::{EndpointConfig, EndpointError},
-    telemetry::LogSettings,
+    telemetry::log::LogSettings,
 };
 
 /// Where a file of settings is looked for when none is named, in this order.

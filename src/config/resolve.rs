@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     speech::stream::endpoint::{EndpointConfig, EndpointError},
-    telemetry::{LogFormat, LogSettings},
+    telemetry::log::{LogFormat, LogSettings},
 };
 
 const LISTEN: SocketAddr = loopback(50061);

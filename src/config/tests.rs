@@ -1,7 +1,7 @@
 //! Settings as a person types them, right and wrong.
 
 use super::*;
-use crate::telemetry::LogFormat;
+use crate::telemetry::log::LogFormat;
 
 const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
