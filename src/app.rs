@@ -11,14 +11,13 @@ use std::{
 
 use jiff::Timestamp;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
     api::{
         admin::{AdminError, AdminServer},
-        grpc::{DESCRIPTORS, Limits, TranscriptionService, pb::transcription_server::TranscriptionServer},
+        grpc::{Limits, TranscriptionService, server},
         readiness::{Part, PartState, Readiness},
     },
     hearing::{
@@ -336,7 +335,7 @@ impl Server {
             &engine.languages,
             stop.clone(),
         );
-        let task = serve(service, listener, settings.max_message_bytes, stop.clone()).await?;
+        let task = server::serve(service, listener, settings.max_message_bytes, stop.clone()).await?;
         Ok(Self { address, admin, readiness, stop, task, hearings, store, drain: settings.drain })
     }
 
@@ -378,37 +377,6 @@ impl Server {
         tokio::task::block_in_place(|| self.admin.stop());
         Ok(closed?)
     }
-}
-
-async fn serve(
-    service: TranscriptionService,
-    listener: TcpListener,
-    max_message_bytes: usize,
-    stop: CancellationToken,
-) -> Result<tokio::task::JoinHandle<Result<(), tonic::transport::Error>>, AppError> {
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<TranscriptionServer<TranscriptionService>>().await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
-    let transcription = TranscriptionServer::new(service)
-        .max_decoding_message_size(max_message_bytes)
-        .max_encoding_message_size(usize::MAX);
-    let router = tonic::transport::Server::builder()
-        .http2_keepalive_interval(Some(Duration::from_secs(20)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-        // Small windows, so that a busy channel is felt by its recorder and not hidden in buffers.
-        .initial_stream_window_size(Some(1 << 18))
-        .initial_connection_window_size(Some(1 << 20))
-        .add_service(health_service)
-        .add_service(reflection)
-        .add_service(transcription);
-    let incoming = TcpListenerStream::new(listener);
-    Ok(tokio::spawn(router.serve_with_incoming_shutdown(incoming, async move {
-        stop.cancelled().await;
-        health.set_not_serving::<TranscriptionServer<TranscriptionService>>().await;
-    })))
 }
 
 /// Makes a folder that only its owner may look into.

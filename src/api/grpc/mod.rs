@@ -3,6 +3,7 @@
 pub mod client;
 mod convert;
 mod finals;
+pub mod server;
 mod service;
 mod stream;
 

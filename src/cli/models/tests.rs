@@ -1,3 +1,5 @@
+//! What `vivavoce models` prints.
+
 use std::fs;
 
 use clap::Parser;

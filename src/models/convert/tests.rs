@@ -1,3 +1,5 @@
+//! Conversion of synthesised checkpoints, tensor for tensor.
+
 use std::fs;
 
 use half::f16;

@@ -1,3 +1,5 @@
+//! Fetching from a hub on this machine that behaves well and badly.
+
 use std::{
     io::{BufRead, BufReader, Read},
     net::{TcpListener, TcpStream},

@@ -1,3 +1,5 @@
+//! Imports into a store.
+
 use super::*;
 use crate::models::{
     convert::{

@@ -1,3 +1,5 @@
+//! Texts and files of the recordings.
+
 use super::*;
 use crate::models::progress::Silent;
 

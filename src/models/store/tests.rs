@@ -1,3 +1,5 @@
+//! A store with good, cut and altered files.
+
 use super::*;
 use crate::models::{
     convert::{

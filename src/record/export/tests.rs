@@ -1,3 +1,5 @@
+//! Exports read back, and their golden files.
+
 use std::{collections::HashMap, fs, path::Path};
 
 use proptest::prelude::*;

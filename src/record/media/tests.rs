@@ -1,3 +1,5 @@
+//! Journals whole, torn and altered.
+
 use std::{
     fs,
     io::Cursor,

@@ -1,3 +1,5 @@
+//! The SQLite store against the conformance suite.
+
 use std::{
     fs,
     path::{Path, PathBuf},

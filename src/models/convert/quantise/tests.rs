@@ -1,3 +1,5 @@
+//! Blocks of quantised rows.
+
 use super::*;
 use crate::models::convert::names::Ct2Place;
 
@@ -30,30 +32,6 @@ fn values() -> Vec<f32> {
     values[4 * BLOCK..5 * BLOCK].fill(0.0);
     values[4 * BLOCK + 3] = -0.0;
     values
-}
-
-#[cfg(feature = "whisper")]
-#[test]
-fn blocks_are_ggmls_to_the_bit() {
-    use whisper_rs::whisper_rs_sys as sys;
-
-    let values = values();
-    for (element, id) in
-        [(ElementType::Q8_0, sys::ggml_type_GGML_TYPE_Q8_0), (ElementType::Q5_1, sys::ggml_type_GGML_TYPE_Q5_1)]
-    {
-        let ours = encode(element, &spec(values.len()), &values).unwrap();
-        let mut theirs = vec![0_u8; ours.len()];
-        let row = i64::try_from(values.len()).unwrap();
-        #[expect(unsafe_code, reason = "the reference is a C function")]
-        // SAFETY: the source holds `row` floats, the target the bytes of one quantised row, checked by the size returned.
-        let written = unsafe {
-            assert_eq!(sys::ggml_row_size(id, row), theirs.len());
-            sys::ggml_quantize_chunk(id, values.as_ptr(), theirs.as_mut_ptr().cast(), 0, 1, row, std::ptr::null())
-        };
-        assert_eq!(written, ours.len());
-        let differing: Vec<usize> = (0..ours.len()).filter(|i| ours[*i] != theirs[*i]).collect();
-        assert!(differing.is_empty(), "{element:?} differs at {differing:?}");
-    }
 }
 
 #[test]

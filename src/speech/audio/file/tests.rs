@@ -1,3 +1,5 @@
+//! Files of every kind, good and broken.
+
 use std::{f64::consts::TAU, io::Cursor};
 
 use super::*;

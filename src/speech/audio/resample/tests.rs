@@ -1,3 +1,5 @@
+//! Clicks, tones and cuts through the resampler.
+
 use std::f64::consts::TAU;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Each rule on words made for it.
+
 use super::*;
 use crate::{
     domain::{language::AllowedLanguages, segment::CaptionState},

@@ -1,3 +1,5 @@
+//! Frames made by hand through the session.
+
 use proptest::prelude::*;
 
 use super::*;
