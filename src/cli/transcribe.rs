@@ -87,6 +87,11 @@ fn parse_channels(text: &str) -> Result<Channels, String> {
 pub fn run(args: &TranscribeArgs, config: &Config) -> anyhow::Result<ExitCode> {
     talk::log_quietly(config)?;
     let languages = AllowedLanguages::new(args.language.clone())?;
+    let captions = matches!(args.format, Form::Vtt | Form::Srt);
+    anyhow::ensure!(
+        args.files.len() == 1 || args.out.is_some() || !captions,
+        "captions of several recordings do not fit into one file: name a folder with --out"
+    );
     let engine = Engine::load(&engine_settings(config))?;
     let offline = engine.offline();
     let mut code = 0;

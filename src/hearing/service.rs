@@ -231,9 +231,11 @@ impl Hearings {
             HearingError::Full { streams: self.parts.max_streams }
         })?;
         let (events, end, hold) = self.claim(hearing, place)?;
+        let recorded = self.recorded_audio(hearing).await?;
         let mut channels = Vec::with_capacity(summary.channels.len());
         for setup in summary.channels {
-            channels.push(self.ready(hearing, setup).await?);
+            let recorded = recorded.get(&setup.id).copied().unwrap_or(SamplePos::ZERO);
+            channels.push(self.ready(hearing, setup, recorded).await?);
         }
         Ok(live::start(StreamParts {
             hearing,
@@ -270,12 +272,28 @@ impl Hearings {
         ))
     }
 
-    async fn ready(&self, hearing: HearingId, setup: ChannelSetup) -> Result<ReadyChannel, HearingError> {
+    /// How far the record says that the audio of each channel is stored.
+    async fn recorded_audio(&self, hearing: HearingId) -> Result<HashMap<ChannelId, SamplePos>, HearingError> {
+        let mut recorded = HashMap::new();
+        for entry in self.all_entries(hearing).await? {
+            if let Change::AudioStored { channel, span, .. } = entry.change {
+                recorded.insert(channel, span.end());
+            }
+        }
+        Ok(recorded)
+    }
+
+    async fn ready(
+        &self,
+        hearing: HearingId,
+        setup: ChannelSetup,
+        recorded: SamplePos,
+    ) -> Result<ReadyChannel, HearingError> {
         let opening = Opening {
             hearing,
             channel: setup.id,
             format: setup.format,
-            acknowledged: SamplePos::ZERO,
+            acknowledged: recorded,
             nonce_prefix: self.parts.world.draw_bytes(),
             now: self.parts.world.now(),
         };
@@ -286,7 +304,7 @@ impl Hearings {
         let next = *journal.durable().borrow();
         let front = Front::new(setup.format, next, &self.parts.front, (self.parts.detectors)())
             .map_err(|source| HearingError::Front { channel: setup.id, source })?;
-        Ok(ReadyChannel { setup, journal, front, next })
+        Ok(ReadyChannel { setup, journal, front, next, recorded })
     }
 
     /// Follows the record from a position on.
@@ -332,18 +350,22 @@ impl Hearings {
     /// # Errors
     /// What the record says.
     pub async fn export(&self, hearing: HearingId, format: Format) -> Result<String, HearingError> {
-        let mut entries = Vec::new();
+        let entries = self.all_entries(hearing).await?;
+        let transcript = Transcript::from_entries(hearing, &entries)?;
+        Ok(format.write(&transcript)?)
+    }
+
+    async fn all_entries(&self, hearing: HearingId) -> Result<Vec<Entry>, HearingError> {
+        let mut entries: Vec<Entry> = Vec::new();
         loop {
-            let after = entries.last().map_or(EntrySeq::START, |e: &Entry| e.seq);
+            let after = entries.last().map_or(EntrySeq::START, |e| e.seq);
             let page = self.parts.store.entries(hearing, after, PAGE).await?;
             let last = page.len() < PAGE;
             entries.extend(page);
             if last {
-                break;
+                return Ok(entries);
             }
         }
-        let transcript = Transcript::from_entries(hearing, &entries)?;
-        Ok(format.write(&transcript)?)
     }
 
     async fn append(

@@ -10,11 +10,11 @@ use crate::{
         probability::Probability,
         time::{TICKS_PER_SECOND, Tick, TickSpan},
     },
-    speech::vad::FRAME,
+    speech::vad::{FRAME, thresholds},
 };
 
 /// From this probability on a frame is speech: the lower end of the hysteresis, since words fade out.
-const SPEECH: f32 = 0.35;
+const SPEECH: f32 = thresholds::STOP;
 
 /// No word is shorter than this: 40 ms in ticks, about a vowel.
 const SHORTEST: u64 = TICKS_PER_SECOND / 25;

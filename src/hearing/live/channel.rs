@@ -117,8 +117,8 @@ enum Outcome {
 
 pub(super) struct ChannelTask {
     parts: ChannelParts,
-    /// Where the stream began.
-    first: SamplePos,
+    /// From where on the record does not say yet that audio is stored.
+    unrecorded: SamplePos,
     /// The next sample.
     next: SamplePos,
     pending: VecDeque<Pending>,
@@ -132,16 +132,16 @@ pub(super) struct ChannelTask {
 }
 
 impl ChannelTask {
-    /// A channel at sample `first`.
-    pub(super) fn new(parts: ChannelParts, first: SamplePos) -> Self {
+    /// A channel at sample `next`, whose audio the record knows up to `recorded`.
+    pub(super) fn new(parts: ChannelParts, next: SamplePos, recorded: SamplePos) -> Self {
         // A piece of a second ends two utterances at most, so there are never more answers under way than fit.
         let outcomes = mpsc::channel(MAX_PENDING * 4);
         let (high, low) = parts.hearing.uuid().as_u64_pair();
         let stream_key = high ^ low ^ (u64::from(parts.setup.id.number()) << 56);
         Self {
             parts,
-            first,
-            next: first,
+            unrecorded: recorded,
+            next,
             pending: VecDeque::new(),
             first_number: 0,
             agreement: Agreement::default(),
@@ -358,7 +358,7 @@ impl ChannelTask {
 
     async fn finish(mut self) -> Result<SamplePos, HearingError> {
         let durable = self.parts.journal.sync().await?;
-        if let Some(span) = Span::new(self.first, durable).filter(|s| !s.is_empty()) {
+        if let Some(span) = Span::new(self.unrecorded, durable).filter(|s| !s.is_empty()) {
             let change = Change::AudioStored { channel: self.parts.setup.id, span, class: IntervalClass::Open };
             self.append(change).await?;
         }

@@ -43,6 +43,8 @@ pub(in crate::hearing) struct ReadyChannel {
     pub(in crate::hearing) front: Front,
     /// The next sample.
     pub(in crate::hearing) next: SamplePos,
+    /// How far the record says that audio is stored: less than `next` after a crash.
+    pub(in crate::hearing) recorded: SamplePos,
 }
 
 /// What a stream works with.
@@ -170,6 +172,7 @@ pub(in crate::hearing) fn start(parts: StreamParts) -> LiveStream {
                 settled,
             },
             channel.next,
+            channel.recorded,
         );
         let hold = Arc::clone(&parts.hold);
         tasks.spawn(async move {

@@ -10,14 +10,17 @@ use crate::{
         probability::Probability,
         time::{TICKS_PER_SECOND, Tick, TickSpan},
     },
-    speech::{audio::level::LevelSummary, vad::FRAME},
+    speech::{
+        audio::level::LevelSummary,
+        vad::{FRAME, thresholds},
+    },
 };
 
 /// A word whose least probable token is below this is in doubt. On base and read speech about one word in nine.
 const LOW_SCORE: f64 = 0.5;
 
 /// A frame counts as speech from this probability on: the lower end of the hysteresis, since words fade.
-const SPEECH: f32 = 0.35;
+const SPEECH: f32 = thresholds::STOP;
 
 /// A word with less speech than this share under it stands on non-speech (guard G1).
 const LEAST_SPEECH_UNDER_WORD: f64 = 0.2;
@@ -57,9 +60,6 @@ const VOICE_WITHOUT_WORDS: f64 = 1.5;
 
 /// A pause shorter than this does not end a stretch of voice, in frames (320 ms).
 const VOICE_GAP: usize = 10;
-
-/// Less speech than this in a whole utterance is a click or a cough, seconds.
-const HARDLY_SPEECH_SECONDS: f64 = 0.25;
 
 /// The engine's no-speech probability from which on a weak hypothesis is held to stand on nothing; OpenAI's own limit.
 const NO_SPEECH: f32 = 0.6;
@@ -200,10 +200,11 @@ pub(super) fn non_speech_text(hypothesis: &Hypothesis, flags: &mut Vec<Flag>) {
     }
 }
 
-/// Whether an utterance holds next to no speech, or the engine itself holds it to be none.
+/// Whether an utterance holds next to no speech (a click, a knock), or the engine itself holds it to be none.
 pub(super) fn hardly_speech(hypothesis: &Hypothesis, sound: &Sound<'_>) -> bool {
     let engine_doubts = hypothesis.no_speech.value() > NO_SPEECH && hypothesis.mean_logprob < WEAK_LOGPROB;
-    engine_doubts || speech_seconds(sound) < HARDLY_SPEECH_SECONDS && hypothesis.mean_logprob < WEAK_LOGPROB
+    let confirmed = sound.speech.iter().filter(|p| p.value() >= thresholds::START).count();
+    engine_doubts || confirmed < thresholds::CONFIRMING_FRAMES
 }
 
 fn flag(code: FlagCode, words: Range<usize>, measure: &str, value: f64, limit: f64) -> Flag {

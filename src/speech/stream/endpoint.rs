@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{domain::time::TICKS_PER_SECOND, speech::vad::FRAME};
+use crate::{
+    domain::time::TICKS_PER_SECOND,
+    speech::vad::{FRAME, thresholds},
+};
 
 /// After an utterance has lasted `after_ms`, it ends at a pause of `silence_ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,9 +21,9 @@ pub struct EndpointRule {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EndpointConfig {
-    /// Speech begins at this probability. 0.5 as in Silero's own iterator.
+    /// Speech begins at this probability.
     pub start_threshold: f32,
-    /// Speech goes on down to this probability (hysteresis). 0.35 as in Silero's own iterator.
+    /// Speech goes on down to this probability (hysteresis).
     pub stop_threshold: f32,
     /// Audio kept before the first frame of speech, milliseconds: an unvoiced first sound comes before the detector fires.
     pub pre_roll_ms: u32,
@@ -39,10 +42,10 @@ pub struct EndpointConfig {
 impl Default for EndpointConfig {
     fn default() -> Self {
         Self {
-            start_threshold: 0.5,
-            stop_threshold: 0.35,
-            pre_roll_ms: 500,
-            post_roll_ms: 300,
+            start_threshold: thresholds::START,
+            stop_threshold: thresholds::STOP,
+            pre_roll_ms: thresholds::LEAD_IN_MS,
+            post_roll_ms: thresholds::LEAD_OUT_MS,
             rules: vec![
                 EndpointRule { after_ms: 0, silence_ms: 800 },
                 EndpointRule { after_ms: 12_000, silence_ms: 500 },

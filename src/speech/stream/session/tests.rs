@@ -39,10 +39,10 @@ fn levels(parts: &[(usize, f32)]) -> Vec<f32> {
 fn an_utterance_keeps_its_pre_roll_and_post_roll_and_no_more() {
     let closed = utterances(run(&mut session(), levels(&[(100, 0.0), (50, 0.9), (60, 0.1)])));
     assert_eq!(closed.len(), 1);
-    let expected = TickSpan::new(Tick::new((100 - 16) * 512), Tick::new((150 + 10) * 512)).unwrap();
+    let expected = TickSpan::new(Tick::new((100 - 20) * 512), Tick::new((150 + 12) * 512)).unwrap();
     assert_eq!(closed[0].span, expected);
     assert_eq!(closed[0].samples.len() as u64, expected.len());
-    assert_eq!(closed[0].samples[0], 85.0);
+    assert_eq!(closed[0].samples[0], 81.0);
     assert_eq!(closed[0].reason, EndpointReason::Pause);
 }
 
