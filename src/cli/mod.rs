@@ -22,7 +22,11 @@ use crate::{
     api::grpc::client::ClientError,
     app::{AppError, EngineSettings, ServerSettings, SystemWorld},
     config::{Config, ConfigError, flags::FlagOverrides},
-    domain::fault::{Fault, FaultKind},
+    domain::{
+        channel::LabelError,
+        fault::{Fault, FaultKind},
+        language::LanguageError,
+    },
     evaluation::EvaluationError,
     hearing::{HearingError, world::World},
     models::{ModelError, store::ModelStore},
@@ -65,6 +69,22 @@ enum Command {
     Settings,
 }
 
+/// Arguments that do not go together.
+#[derive(Debug, thiserror::Error)]
+pub enum UsageError {
+    /// Captions of several recordings on one output.
+    #[error("captions of several recordings do not fit into one file: name a folder with --out")]
+    CaptionsOfSeveral,
+}
+
+impl Fault for UsageError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::CaptionsOfSeveral => FaultKind::Invalid,
+        }
+    }
+}
+
 /// Runs the command. `environment` is that of the process.
 #[must_use]
 pub fn run(cli: Cli, environment: Vec<(String, String)>) -> ExitCode {
@@ -100,7 +120,7 @@ fn kind_of(error: &anyhow::Error) -> FaultKind {
         };
     }
     for cause in error.chain() {
-        first_of!(cause; ConfigError, AppError, HearingError, ModelError, AudioError, ClientError, ExportError, EvaluationError);
+        first_of!(cause; UsageError, LanguageError, LabelError, ConfigError, AppError, HearingError, ModelError, AudioError, ClientError, ExportError, EvaluationError);
     }
     FaultKind::Internal
 }

@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{engine_settings, talk};
+use super::{UsageError, engine_settings, talk};
 use crate::{
     app::Engine,
     config::Config,
@@ -88,10 +88,7 @@ pub fn run(args: &TranscribeArgs, config: &Config) -> anyhow::Result<ExitCode> {
     talk::log_quietly(config)?;
     let languages = AllowedLanguages::new(args.language.clone())?;
     let captions = matches!(args.format, Form::Vtt | Form::Srt);
-    anyhow::ensure!(
-        args.files.len() == 1 || args.out.is_some() || !captions,
-        "captions of several recordings do not fit into one file: name a folder with --out"
-    );
+    anyhow::ensure!(args.files.len() == 1 || args.out.is_some() || !captions, UsageError::CaptionsOfSeveral);
     let engine = Engine::load(&engine_settings(config))?;
     let offline = engine.offline();
     let mut code = 0;
