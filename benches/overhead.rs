@@ -72,8 +72,10 @@ const PARTIAL_STEP_MS: u32 = 1_000;
 const STAGE_SECONDS: usize = 120;
 /// Seconds of a hearing at the speed of speech.
 const LIVE_SECONDS: usize = 20;
-/// Passes over each stage; the median counts.
-const PASSES: usize = 5;
+/// Microseconds of work that make a figure: Linux counts a running thread's time in steps of up to 4 ms.
+const LONG_ENOUGH: f64 = 200_000.0;
+/// Times that the segments are appended, for the same reason.
+const RECORD_PASSES: usize = 20;
 
 fn main() -> Outcome<()> {
     let (speech, detectors) = (speech()?, detectors()?);
@@ -242,21 +244,19 @@ impl Times {
     }
 }
 
-/// The median of what `work` took of this thread, in microseconds a second of audio.
-fn median_of(mut work: impl FnMut() -> Outcome<()>) -> Outcome<f64> {
-    let mut took = Vec::new();
-    for _ in 0..PASSES {
-        let began = my_time();
+/// What `work` takes of this thread, in microseconds a second of audio, over as many passes as fill [`LONG_ENOUGH`].
+fn cost_of(mut work: impl FnMut() -> Outcome<()>) -> Outcome<f64> {
+    let (began, mut passes) = (my_time(), 0_u32);
+    while my_time() - began < LONG_ENOUGH {
         work()?;
-        took.push((my_time() - began) / STAGE_SECONDS as f64);
+        passes += 1;
     }
-    took.sort_by(f64::total_cmp);
-    Ok(took[PASSES / 2])
+    Ok((my_time() - began) / f64::from(passes) / STAGE_SECONDS as f64)
 }
 
 fn vad_cost(speech: &[f32], detectors: &Detectors) -> f64 {
     let (frames, _) = speech.as_chunks::<FRAME>();
-    let cost = median_of(|| {
+    let cost = cost_of(|| {
         let mut detector = detectors();
         for frame in frames {
             black_box(detector.push(frame));
@@ -269,10 +269,10 @@ fn vad_cost(speech: &[f32], detectors: &Detectors) -> f64 {
 fn stages(case: &Case, detectors: &Detectors, runtime: &tokio::runtime::Runtime) -> Outcome<()> {
     let utterances = utterances(case, detectors)?;
     let costs = [
-        ("decode, level, resample", median_of(|| sound_stage(case))?),
+        ("decode, level, resample", cost_of(|| sound_stage(case))?),
         ("cut into utterances and partials", session_cost(case, detectors)?),
         ("journal, synced each 200 ms", runtime.block_on(journal_cost(case))?),
-        ("times and doubts of segments", median_of(|| segments(case, &utterances).map(|_| ()))?),
+        ("times and doubts of segments", cost_of(|| segments(case, &utterances).map(|_| ()))?),
         ("record, each segment synced", runtime.block_on(record_cost(case, &utterances))?),
     ];
     for (name, cost) in costs {
@@ -318,7 +318,7 @@ fn session_cost(case: &Case, detectors: &Detectors) -> Outcome<f64> {
     let (frames, _) = ticks.as_chunks::<FRAME>();
     let mut detector = detectors();
     let speech: Vec<Probability> = frames.iter().map(|f| detector.push(f)).collect();
-    median_of(|| {
+    cost_of(|| {
         let mut session = Session::new(EndpointConfig::default(), PARTIAL_STEP_MS)?;
         for (frame, speech) in frames.iter().zip(&speech) {
             for action in session.push(frame, *speech) {
@@ -423,10 +423,10 @@ async fn record_cost(case: &Case, utterances: &[HeardUtterance]) -> Outcome<f64>
     store.append(hearing, opened, by()).await?;
     let segments = segments(case, utterances)?;
     let before = times()?;
-    for segment in segments {
-        store.append(hearing, Change::SegmentCommitted { segment: Box::new(segment) }, by()).await?;
+    for segment in std::iter::repeat_n(&segments, RECORD_PASSES).flatten() {
+        store.append(hearing, Change::SegmentCommitted { segment: Box::new(segment.clone()) }, by()).await?;
     }
-    let cost = times()?.per(before, STAGE_SECONDS as f64).ours();
+    let cost = times()?.per(before, (STAGE_SECONDS * RECORD_PASSES) as f64).ours();
     store.close().await?;
     Ok(cost)
 }
