@@ -94,19 +94,30 @@ fn main() -> Outcome<()> {
         println!("{}", case.name);
         stages(case, &detectors, &runtime)?;
     }
+    let replay = replay(&speech, &detectors);
     println!("\nwhole hearings: µs a second of audio and channel");
     println!(
-        "channels                            tasks journal record  less detector  ours  of a core segments  engine"
+        "channels                              tasks   journal   record     ours   of a core   segments   (engine)"
     );
-    let mut worst: f64 = 0.0;
+    let live = Some(Duration::from_millis(100));
+    let mut ours = Vec::new();
     for (case, channels) in [(&cases[0], 1), (&cases[1], 1), (&cases[2], 1), (&cases[0], 4), (&cases[0], 16)] {
-        worst = worst.max(hearing(case, channels, Some(Duration::from_millis(100)), &detectors, vad, &runtime)?);
+        ours.push(hearing(case, channels, live, &replay, &runtime)?);
     }
-    for channels in [1, 4, 16] {
-        hearing(&cases[0], channels, None, &detectors, vad, &runtime)?;
+    for channels in [1, 16] {
+        hearing(&cases[0], channels, None, &replay, &runtime)?;
     }
+    println!("the same with the detector");
+    let with: Vec<f64> =
+        [1, 16].into_iter().map(|n| hearing(&cases[0], n, live, &detectors, &runtime)).collect::<Outcome<_>>()?;
+    println!("\nthe detector at the speed of speech: {:.2} % of a core alone,", (with[0] - ours[0]) / 1e4);
+    println!("{:.2} % a channel where there are 16", (with[1] - ours[4]) / 1e4);
+    let worst = ours.into_iter().fold(0.0, f64::max);
     let verdict = if worst <= LIMIT { "within" } else { "OVER" };
-    println!("\nat the speed of speech at most {:.2} % of a core a channel: {verdict} the limit of 1 %", worst / 1e4);
+    println!(
+        "ours at the speed of speech: at most {:.2} % of a core a channel, {verdict} the limit of 1 %",
+        worst / 1e4
+    );
     Ok(())
 }
 
@@ -185,6 +196,28 @@ impl SpeechDetector for Loudness {
         Probability::clamped(frame.iter().fold(0.0_f32, |peak, s| peak.max(s.abs())) * 20.0)
     }
     fn reset(&mut self) {}
+}
+
+/// Says again what a detector said of the same speech, at no cost: so the rest can be measured by itself.
+struct Replay {
+    said: Arc<[Probability]>,
+    next: usize,
+}
+
+impl SpeechDetector for Replay {
+    fn push(&mut self, _: &[f32; FRAME]) -> Probability {
+        self.next += 1;
+        self.said[(self.next - 1) % self.said.len()]
+    }
+    fn reset(&mut self) {
+        self.next = 0;
+    }
+}
+
+fn replay(speech: &[f32], detectors: &Detectors) -> Detectors {
+    let mut detector = detectors();
+    let said: Arc<[Probability]> = speech.as_chunks::<FRAME>().0.iter().map(|frame| detector.push(frame)).collect();
+    Arc::new(move || Box::new(Replay { said: Arc::clone(&said), next: 0 }))
 }
 
 fn detectors() -> Outcome<Detectors> {
@@ -473,13 +506,12 @@ fn service(folder: &Path, detectors: &Detectors) -> Outcome<(Hearings, Arc<Sqlit
     Ok((hearings, store))
 }
 
-/// A whole hearing, a message of each channel every `pace`, or as fast as it goes. Gives what is ours without the detector.
+/// A whole hearing, a message of each channel every `pace`, or as fast as it goes. Gives what all but the engine took.
 fn hearing(
     case: &Case,
     channels: u8,
     pace: Option<Duration>,
     detectors: &Detectors,
-    vad: f64,
     runtime: &tokio::runtime::Runtime,
 ) -> Outcome<f64> {
     let folder = tempfile::tempdir()?;
@@ -489,9 +521,9 @@ fn hearing(
     let segments = runtime.block_on(stream(&hearings, case, channels, seconds, pace))?;
     let spent = Times::since(&before, seconds as f64 * f64::from(channels))?;
     runtime.block_on(store.close())?;
-    let ours = spent.ours() - vad;
+    let ours = spent.ours();
     println!(
-        "{channels:>2} {:<12} {:<18} {:>7.0} {:>7.0} {:>6.0} {vad:>14.0} {ours:>5.0} {:>8.3} % {segments:>8} {:>7.0}",
+        "{channels:>2} {:<12} {:<18} {:>8.0} {:>9.0} {:>8.0} {ours:>8.0} {:>9.3} % {segments:>10} {:>10.0}",
         case.name,
         if pace.is_some() { "at speech's speed" } else { "as fast as it goes" },
         spent.rest,
