@@ -233,7 +233,13 @@ impl Hearings {
         let (events, end, hold) = self.claim(hearing, place)?;
         let mut channels = Vec::with_capacity(summary.channels.len());
         for setup in summary.channels {
-            channels.push(self.ready(hearing, setup).await?);
+            match self.ready(hearing, setup).await {
+                Ok(channel) => channels.push(channel),
+                Err(error) => {
+                    live::let_go(channels).await;
+                    return Err(error);
+                }
+            }
         }
         Ok(live::start(StreamParts {
             hearing,
@@ -369,3 +375,6 @@ impl Hearings {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;
