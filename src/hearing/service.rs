@@ -235,7 +235,13 @@ impl Hearings {
         let mut channels = Vec::with_capacity(summary.channels.len());
         for setup in summary.channels {
             let recorded = recorded.get(&setup.id).copied().unwrap_or(SamplePos::ZERO);
-            channels.push(self.ready(hearing, setup, recorded).await?);
+            match self.ready(hearing, setup, recorded).await {
+                Ok(channel) => channels.push(channel),
+                Err(error) => {
+                    live::let_go(channels).await;
+                    return Err(error);
+                }
+            }
         }
         Ok(live::start(StreamParts {
             hearing,
@@ -391,3 +397,6 @@ impl Hearings {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -156,30 +156,37 @@ impl ChannelTask {
     ///
     /// If the future is dropped, audio taken so far is in the journal; utterances without text are lost to the record
     /// until they are decoded again.
-    pub(super) async fn run(mut self, mut input: mpsc::Receiver<Input>) -> Result<SamplePos, HearingError> {
+    pub(super) async fn run(mut self, input: mpsc::Receiver<Input>) -> Result<SamplePos, HearingError> {
         let span = tracing::info_span!("channel", hearing.id = %self.parts.hearing, channel.id = %self.parts.setup.id);
         async move {
-            let mut open = true;
-            while open || !self.pending.is_empty() {
-                tokio::select! {
-                    biased;
-                    Some(outcome) = self.outcomes.1.recv() => self.on_outcome(outcome).await?,
-                    item = input.recv(), if open && self.pending.len() < MAX_PENDING => match item {
-                        Some(Input::Audio { first, bytes }) => self.on_audio(first, bytes).await?,
-                        Some(Input::Marker(id)) => self.markers.push_back((id, self.parts.front.position())),
-                        None => {
-                            open = false;
-                            let heard = self.parts.front.finish();
-                            self.on_heard(heard);
-                        }
-                    },
-                }
-                self.release_markers().await;
-            }
-            self.finish().await
+            let worked = self.work(input).await;
+            // Whatever ended it: the journal is let go, so that another stream can go on.
+            let finished = self.finish().await;
+            worked.and(finished)
         }
         .instrument(span)
         .await
+    }
+
+    async fn work(&mut self, mut input: mpsc::Receiver<Input>) -> Result<(), HearingError> {
+        let mut open = true;
+        while open || !self.pending.is_empty() {
+            tokio::select! {
+                biased;
+                Some(outcome) = self.outcomes.1.recv() => self.on_outcome(outcome).await?,
+                item = input.recv(), if open && self.pending.len() < MAX_PENDING => match item {
+                    Some(Input::Audio { first, bytes }) => self.on_audio(first, bytes).await?,
+                    Some(Input::Marker(id)) => self.markers.push_back((id, self.parts.front.position())),
+                    None => {
+                        open = false;
+                        let heard = self.parts.front.finish();
+                        self.on_heard(heard);
+                    }
+                },
+            }
+            self.release_markers().await;
+        }
+        Ok(())
     }
 
     async fn on_audio(&mut self, first: Option<SamplePos>, bytes: Vec<u8>) -> Result<(), HearingError> {
@@ -357,7 +364,7 @@ impl ChannelTask {
     }
 
     async fn finish(mut self) -> Result<SamplePos, HearingError> {
-        let durable = self.parts.journal.sync().await?;
+        let durable = self.parts.journal.clone().close().await?;
         if let Some(span) = Span::new(self.unrecorded, durable).filter(|s| !s.is_empty()) {
             let change = Change::AudioStored { channel: self.parts.setup.id, span, class: IntervalClass::Open };
             self.append(change).await?;

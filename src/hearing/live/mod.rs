@@ -13,7 +13,7 @@ use crate::domain::{
     time::{SamplePos, SampleRate, Span},
 };
 
-pub(super) use stream::{ReadyChannel, StreamParts, start};
+pub(super) use stream::{ReadyChannel, StreamParts, let_go, start};
 
 /// What is said while a hearing goes on and never stored. A slow listener misses some of it.
 #[derive(Clone, Debug)]

@@ -47,6 +47,15 @@ pub(in crate::hearing) struct ReadyChannel {
     pub(in crate::hearing) recorded: SamplePos,
 }
 
+/// Closes the journals of channels that take no audio after all.
+pub(in crate::hearing) async fn let_go(channels: Vec<ReadyChannel>) {
+    for channel in channels {
+        if let Err(error) = channel.journal.close().await {
+            tracing::warn!(channel.id = %channel.setup.id, %error, "an audio journal could not be closed");
+        }
+    }
+}
+
 /// What a stream works with.
 pub(in crate::hearing) struct StreamParts {
     pub(in crate::hearing) hearing: HearingId,
