@@ -93,6 +93,8 @@ struct Live {
     streaming: watch::Receiver<bool>,
     /// Cancelled to end the stream.
     end: CancellationToken,
+    /// Somebody is closing the hearing: no stream may begin.
+    closing: bool,
 }
 
 impl Default for Live {
@@ -101,6 +103,7 @@ impl Default for Live {
             events: broadcast::Sender::new(EVENTS),
             streaming: watch::channel(false).1,
             end: CancellationToken::new(),
+            closing: false,
         }
     }
 }
@@ -201,7 +204,8 @@ impl Hearings {
     /// # Errors
     /// What the record says, such as that the hearing is closed already.
     pub async fn close(&self, hearing: HearingId, by: Actor) -> Result<EntrySeq, HearingError> {
-        let running = self.live().get(&hearing).map(|live| {
+        let running = self.live().get_mut(&hearing).map(|live| {
+            live.closing = true;
             live.end.cancel();
             live.streaming.clone()
         });
@@ -209,10 +213,12 @@ impl Hearings {
             // An error means that the stream's tasks are gone: it has ended.
             let _ended = streaming.wait_for(|streaming| !streaming).await;
         }
-        let receipt = self.append(hearing, Change::HearingClosed {}, by, Purpose::Collection).await?;
+        let closed = self.append(hearing, Change::HearingClosed {}, by, Purpose::Collection).await;
+        // Closed, or as it was: a stream may be tried again.
         self.live().remove(&hearing);
+        let last = closed?;
         tracing::info!(hearing.id = %hearing, "hearing closed");
-        Ok(receipt)
+        Ok(last)
     }
 
     /// Starts the stream of a hearing. It goes on where the last one ended.
@@ -265,8 +271,10 @@ impl Hearings {
         place: OwnedSemaphorePermit,
     ) -> Result<(broadcast::Sender<LiveEvent>, CancellationToken, Arc<Hold>), HearingError> {
         let mut live = self.live();
-        if live.get(&hearing).is_some_and(|l| *l.streaming.borrow()) {
-            return Err(HearingError::Streaming { hearing });
+        match live.get(&hearing) {
+            Some(entry) if entry.closing => return Err(HearingError::Closed { hearing }),
+            Some(entry) if *entry.streaming.borrow() => return Err(HearingError::Streaming { hearing }),
+            Some(_) | None => {}
         }
         let (streaming, running) = watch::channel(true);
         let entry = live.entry(hearing).or_default();
