@@ -28,6 +28,9 @@ pub struct Hypothesis {
     pub language: LanguageTag,
     /// How probable that language was among those allowed; `None` where it was given.
     pub language_posterior: Option<Probability>,
+    /// Of the probability that the engine gives to all its languages, the share of those that are allowed; `None` where it
+    /// does not tell.
+    pub allowed_share: Option<Probability>,
     /// The words.
     pub words: Vec<HeardWord>,
     /// The engine's own probability that nobody speaks.

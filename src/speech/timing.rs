@@ -92,6 +92,7 @@ mod tests {
                     score: Probability::ONE,
                 })
                 .collect(),
+            allowed_share: None,
             no_speech: Probability::ZERO,
             mean_logprob: 0.0,
         }

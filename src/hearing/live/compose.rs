@@ -9,6 +9,7 @@ use crate::{
         engine::EngineInfo,
         hypothesis::Hypothesis,
         id::{HearingId, SegmentId},
+        probability::Probability,
         segment::{Segment, Word},
         time::Span,
     },
@@ -49,6 +50,19 @@ pub(crate) fn segment(
         flags: judgement.flags,
         captions: judgement.captions,
         engine: engine.clone(),
+    }
+}
+
+/// What is recorded of an utterance that the engine failed on: nothing was heard, which is flagged.
+pub(crate) fn wordless(heard: &HeardUtterance, channel: &ChannelSetup) -> Hypothesis {
+    Hypothesis {
+        window: heard.utterance.span,
+        language: channel.languages.tags()[0].clone(),
+        language_posterior: None,
+        allowed_share: None,
+        words: Vec::new(),
+        no_speech: Probability::ZERO,
+        mean_logprob: 0.0,
     }
 }
 

@@ -77,6 +77,7 @@ impl Decoder for ScriptedDecoder {
             language: request.languages.tags()[0].clone(),
             language_posterior: request.languages.given().is_none().then_some(Probability::ONE),
             words,
+            allowed_share: None,
             no_speech: Probability::ZERO,
             mean_logprob: 0.0,
         })

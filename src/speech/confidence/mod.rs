@@ -48,7 +48,7 @@ pub fn judge(hypothesis: &Hypothesis, sound: &Sound<'_>) -> Judgement {
     rules::words_without_speech(hypothesis, sound, &mut flags);
     rules::repetition(hypothesis, &mut flags);
     rules::implausible_rate(hypothesis, sound, &mut flags);
-    rules::uncertain_language(hypothesis, &mut flags);
+    rules::uncertain_language(hypothesis, sound, &mut flags);
     scripts::unexpected_script(hypothesis, sound.languages, &mut flags);
     rules::level(hypothesis, sound, &mut flags);
     rules::speech_without_words(hypothesis, sound, &mut flags);
@@ -64,8 +64,9 @@ pub fn judge(hypothesis: &Hypothesis, sound: &Sound<'_>) -> Judgement {
 
 /// Whether the whole text stands on something that is no speech: then captions do not show it.
 fn stands_on_non_speech(hypothesis: &Hypothesis, sound: &Sound<'_>, flags: &[Flag]) -> bool {
-    let words = hypothesis.words.len();
-    let covered = |code: FlagCode| -> usize { flags.iter().filter(|f| f.code == code).map(|f| f.words.len()).sum() };
-    let unspoken = covered(FlagCode::NoSpeechUnderWords) + covered(FlagCode::NonSpeechText);
-    unspoken >= words || rules::hardly_speech(hypothesis, sound)
+    let unspoken = |word: usize| {
+        let says = |f: &Flag| matches!(f.code, FlagCode::NoSpeechUnderWords | FlagCode::NonSpeechText);
+        flags.iter().any(|f| says(f) && f.words.contains(&word))
+    };
+    (0..hypothesis.words.len()).all(unspoken) || rules::hardly_speech(hypothesis, sound)
 }

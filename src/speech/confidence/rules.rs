@@ -49,6 +49,12 @@ const LEAST_SPEECH_FOR_RATE: f64 = 1.0;
 /// A language less probable than this among the allowed is not certain.
 const LEAST_LANGUAGE_POSTERIOR: f64 = 0.7;
 
+/// When the engine gives the allowed languages together less than this, another one is spoken.
+const LEAST_ALLOWED_SHARE: f64 = 0.05;
+
+/// The language is not judged for less speech than this, seconds.
+const LEAST_SPEECH_FOR_LANGUAGE: f64 = 2.0;
+
 /// More clipped samples than this share are heard as distortion.
 const MOST_CLIPPED: f64 = 0.001;
 
@@ -130,8 +136,17 @@ pub(super) fn implausible_rate(hypothesis: &Hypothesis, sound: &Sound<'_>, flags
     }
 }
 
-/// A language that is not certain among those allowed.
-pub(super) fn uncertain_language(hypothesis: &Hypothesis, flags: &mut Vec<Flag>) {
+/// A language that is not certain among those allowed, or a sound of another one.
+pub(super) fn uncertain_language(hypothesis: &Hypothesis, sound: &Sound<'_>, flags: &mut Vec<Flag>) {
+    let all = 0..hypothesis.words.len();
+    if let Some(share) = hypothesis.allowed_share.map(|p| f64::from(p.value()))
+        && share < LEAST_ALLOWED_SHARE
+        && speech_seconds(sound) >= LEAST_SPEECH_FOR_LANGUAGE
+    {
+        let code = FlagCode::UncertainLanguage;
+        flags.push(flag(code, all, "allowed_languages_share", share, LEAST_ALLOWED_SHARE));
+        return;
+    }
     let Some(posterior) = hypothesis.language_posterior.map(|p| f64::from(p.value())) else { return };
     if posterior < LEAST_LANGUAGE_POSTERIOR {
         let all = 0..hypothesis.words.len();

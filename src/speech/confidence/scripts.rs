@@ -87,6 +87,7 @@ mod tests {
             language: allowed[0].parse().unwrap(),
             language_posterior: None,
             words: text.iter().map(word).collect(),
+            allowed_share: None,
             no_speech: Probability::ZERO,
             mean_logprob: 0.0,
         };

@@ -25,6 +25,7 @@ fn heard(words: &[&str]) -> Hypothesis {
                 score: Probability::ONE,
             })
             .collect(),
+        allowed_share: None,
         no_speech: Probability::ZERO,
         mean_logprob: -0.2,
     }
@@ -145,4 +146,29 @@ fn a_weak_text_that_the_engine_itself_holds_to_be_none_is_withheld() {
     let mut hypothesis = heard(&["you", "know", "it"]);
     (hypothesis.no_speech, hypothesis.mean_logprob) = (Probability::clamped(0.8), -1.4);
     assert_eq!(judged(&hypothesis, |_| 0.6).captions, CaptionState::Withheld);
+}
+
+#[test]
+fn a_word_with_two_doubts_counts_once_and_the_others_are_shown() {
+    // A sound in brackets where nobody speaks, then two words of a voice.
+    let judgement = judged(&heard(&["[door", "slams]", "Yes,", "sir."]), |frame| if frame < 31 { 0.0 } else { 0.9 });
+    let codes: Vec<_> = judgement.flags.iter().map(|f| f.code).collect();
+    assert!(codes.contains(&FlagCode::NonSpeechText) && codes.contains(&FlagCode::NoSpeechUnderWords), "{codes:?}");
+    assert_eq!(judgement.captions, CaptionState::Shown);
+}
+
+#[test]
+fn another_language_than_those_allowed_is_flagged_with_its_share() {
+    let mut hypothesis = heard(&["Je", "ne", "sais", "pas,", "monsieur."]);
+    for (share, expected) in [(Some(0.01), 1), (Some(0.06), 0), (None, 0)] {
+        hypothesis.allowed_share = share.map(Probability::clamped);
+        let judgement = judged(&hypothesis, |_| 0.9);
+        assert_eq!(judgement.flags.len(), expected, "{:?}", judgement.flags);
+        if let Some(flag) = judgement.flags.first() {
+            assert_eq!((flag.code, flag.words.clone()), (FlagCode::UncertainLanguage, 0..5));
+            assert_eq!((flag.evidence[0].measure.as_str(), flag.evidence[0].limit), ("allowed_languages_share", 0.05));
+        }
+    }
+    hypothesis.allowed_share = Some(Probability::ZERO);
+    check(&judged(&hypothesis, |frame| if frame < 32 { 0.9 } else { 0.0 }), &[(FlagCode::NoSpeechUnderWords, 3..5)]);
 }
