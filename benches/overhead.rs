@@ -413,6 +413,7 @@ fn hypothesis(heard: &HeardUtterance) -> Outcome<Hypothesis> {
         language: "fr".parse()?,
         language_posterior: None,
         words: (0..window.len() / WORD).map(word).collect(),
+        allowed_share: None,
         no_speech: Probability::clamped(0.1),
         mean_logprob: -0.3,
     })
@@ -489,10 +490,10 @@ impl World for Still {
     }
 }
 
-fn service(folder: &Path, detectors: &Detectors) -> Outcome<(Hearings, Arc<SqliteStore>)> {
+fn service(folder: &Path, detectors: &Detectors) -> Outcome<(Arc<Hearings>, Arc<SqliteStore>)> {
     let recognizer: Arc<dyn Recognizer> = Arc::new(Scripted::new(&["well", "the", "door", "was", "open"]));
     let store = Arc::new(SqliteStore::open(&folder.join("record.sqlite"), Arc::new(NullSealer))?);
-    let hearings = Hearings::new(Parts {
+    let hearings = Arc::new(Hearings::new(Parts {
         store: Arc::clone(&store) as Arc<dyn RecordStore>,
         journal: AudioJournal::start(Settings::under(folder.join("audio")))?,
         pool: Arc::new(Pool::start(&recognizer, 1, Arc::new(|_: Pass, _, _| {}))?),
@@ -502,7 +503,7 @@ fn service(folder: &Path, detectors: &Detectors) -> Outcome<(Hearings, Arc<Sqlit
         max_streams: 1,
         world: Arc::new(Still::default()),
         metrics: Arc::new(Metrics::new()),
-    });
+    }));
     Ok((hearings, store))
 }
 
@@ -536,7 +537,7 @@ fn hearing(
 }
 
 async fn stream(
-    hearings: &Hearings,
+    hearings: &Arc<Hearings>,
     case: &Case,
     channels: u8,
     seconds: usize,
@@ -547,7 +548,7 @@ async fn stream(
     let live = hearings.stream(hearing, actor()).await?;
     let mut progress = live.progress;
     let feed = async {
-        let audio = live.audio;
+        let mut audio = live.audio;
         let mut clock = tokio::time::interval(pace.unwrap_or(Duration::from_millis(1)));
         for message in case.messages().take(seconds * 10) {
             if pace.is_some() {

@@ -312,9 +312,11 @@ impl Server {
         folder(&audio)?;
         let store: Arc<dyn RecordStore> =
             Arc::new(SqliteStore::open(&settings.data.join("record.sqlite"), Arc::new(NullSealer))?);
+        let metrics = Arc::clone(&engine.metrics);
+        let synced = Arc::new(move |took| metrics.journal_synced(took));
         let hearings = Arc::new(Hearings::new(Parts {
             store: Arc::clone(&store),
-            journal: AudioJournal::start(JournalSettings::under(audio))?,
+            journal: AudioJournal::start(JournalSettings { synced, ..JournalSettings::under(audio) })?,
             recognizer: Arc::clone(&engine.recognizer),
             pool: Arc::clone(&engine.pool),
             detectors: Arc::clone(&engine.detectors),

@@ -22,7 +22,9 @@ pub enum LanguageError {
         source: oxilangtag::LanguageTagParseError,
     },
     /// Well-formed, but with no registered two- or three-letter language at its head, or with a part that no registry has.
-    #[error("{text:?} does not begin with a two- or three-letter language code, or has a part that means nothing")]
+    #[error(
+        "{text:?} names no registered language: write its two- or three-letter code, then script and region if wanted, such as zh-Hant-TW"
+    )]
     Unregistered {
         /// What was given.
         text: String,

@@ -26,6 +26,8 @@ pub struct Follower {
     after: EntrySeq,
     page: VecDeque<Entry>,
     news: watch::Receiver<EntrySeq>,
+    /// There may be entries after the page.
+    stale: bool,
     ended: bool,
 }
 
@@ -34,7 +36,13 @@ impl Follower {
     #[must_use]
     pub fn new(store: Arc<dyn RecordStore>, hearing: HearingId, after: EntrySeq) -> Self {
         let news = store.subscribe(hearing);
-        Self { store, hearing, after, page: VecDeque::new(), news, ended: false }
+        Self { store, hearing, after, page: VecDeque::new(), news, stale: true, ended: false }
+    }
+
+    /// The same reader of a hearing that is closed and of which it has everything.
+    #[must_use]
+    pub fn at_the_end(self) -> Self {
+        Self { ended: true, ..self }
     }
 
     /// The next entry, as soon as it is there; `None` after the entry that closed the hearing, or when the store stops.
@@ -52,10 +60,12 @@ impl Follower {
             if self.ended {
                 return Ok(None);
             }
-            self.news.mark_unchanged();
-            self.turn_page().await?;
-            if self.page.is_empty() && self.news.changed().await.is_err() {
+            if self.stale {
+                self.turn_page().await?;
+            } else if self.news.changed().await.is_err() {
                 return Ok(None);
+            } else {
+                self.stale = true;
             }
         }
     }
@@ -72,7 +82,9 @@ impl Follower {
     }
 
     async fn turn_page(&mut self) -> Result<(), RecordError> {
+        self.news.mark_unchanged();
         self.page = self.store.entries(self.hearing, self.after, PAGE).await?.into();
+        self.stale = self.page.len() == PAGE;
         Ok(())
     }
 }

@@ -42,6 +42,14 @@ pub enum HearingError {
         /// The hearing.
         hearing: HearingId,
     },
+    /// A channel that a recording does not have.
+    #[error("there is no channel {channel}: the recording has {channels}")]
+    NotInRecording {
+        /// The channel asked for.
+        channel: ChannelId,
+        /// How many there are.
+        channels: usize,
+    },
     /// Interleaved audio of channels that are written differently.
     #[error("the channels of hearing {hearing} have different formats: send each on its own")]
     MixedFormats {
@@ -140,9 +148,9 @@ impl Fault for HearingError {
             | Self::NoSuchChannel { .. }
             | Self::MixedFormats { .. }
             | Self::UnknownLanguage { .. }
-            | Self::Reference { .. }
-            | Self::OutOfOrder { .. } => FaultKind::Invalid,
-            Self::Streaming { .. } | Self::Closed { .. } => FaultKind::Conflict,
+            | Self::NotInRecording { .. }
+            | Self::Reference { .. } => FaultKind::Invalid,
+            Self::Streaming { .. } | Self::Closed { .. } | Self::OutOfOrder { .. } => FaultKind::Conflict,
             Self::Full { .. } => FaultKind::Overloaded { retry_after: std::time::Duration::from_secs(5) },
             Self::Audio { source, .. } => source.kind(),
             Self::Front { source, .. } => source.kind(),

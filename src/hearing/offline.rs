@@ -24,7 +24,12 @@ use crate::{
             AsrError, CancelFlag, Pass, Recognizer,
             pool::{Job, Pool},
         },
-        audio::{AudioError, file::AudioFile, format, likeness::Likeness},
+        audio::{
+            AudioError,
+            file::{AudioFile, Note},
+            format,
+            likeness::Likeness,
+        },
         front::{Front, FrontConfig, Heard, HeardUtterance},
     },
 };
@@ -119,22 +124,33 @@ struct Lane {
     taken: u64,
 }
 
+type Answer = Receiver<Result<Hypothesis, AsrError>>;
+
 /// An utterance whose text is on its way.
 struct Decoding {
     lane: usize,
     heard: HeardUtterance,
-    answer: Receiver<Result<Hypothesis, AsrError>>,
+    answer: Answer,
+}
+
+/// What became of a recording.
+#[derive(Debug)]
+pub struct Transcribed {
+    /// Its text.
+    pub transcript: Transcript,
+    /// What is odd about the file.
+    pub notes: Vec<Note>,
 }
 
 impl Offline {
     /// Transcribes a recording. `progress` is told the frames read so far.
     ///
     /// # Errors
-    /// What reading the file or decoding gives; [`HearingError::NoSuchChannel`] for a channel the file does not have.
-    pub fn transcribe(&self, recording: Recording, mut progress: impl FnMut(u64)) -> Result<Transcript, HearingError> {
+    /// What reading the file gives; [`HearingError::NotInRecording`] for a channel the file does not have.
+    pub fn transcribe(&self, recording: Recording, mut progress: impl FnMut(u64)) -> Result<Transcribed, HearingError> {
         let hearing = HearingId::new(self.world.draw_id());
         let mut file = recording.file;
-        let mut lanes = self.lanes(hearing, &file, &recording.channels, &recording.languages, &recording.name)?;
+        let mut lanes = self.lanes(&file, &recording.channels, &recording.languages, &recording.name)?;
         let mut decoding = Vec::new();
         let mut segments = Vec::new();
         let (count, encoding) = (file.channels(), file.encoding());
@@ -160,12 +176,12 @@ impl Offline {
         for utterance in decoding {
             segments.push(self.gather(hearing, &lanes, utterance)?);
         }
-        Ok(Transcript::from_entries(hearing, &self.entries(&recording.name, &lanes, segments))?)
+        let transcript = Transcript::from_entries(hearing, &self.entries(&recording.name, &lanes, segments))?;
+        Ok(Transcribed { transcript, notes: file.notes().to_vec() })
     }
 
     fn lanes(
         &self,
-        hearing: HearingId,
         file: &AudioFile,
         channels: &Channels,
         languages: &AllowedLanguages,
@@ -180,19 +196,18 @@ impl Offline {
             Channels::Only(ids) => ids.clone(),
         };
         let mixed = *channels == Channels::Mix && count > 1;
-        ids.into_iter().map(|id| self.lane(hearing, file, (id, mixed), languages, name)).collect()
+        ids.into_iter().map(|id| self.lane(file, (id, mixed), languages, name)).collect()
     }
 
     fn lane(
         &self,
-        hearing: HearingId,
         file: &AudioFile,
         (id, mixed): (ChannelId, bool),
         languages: &AllowedLanguages,
         name: &str,
     ) -> Result<Lane, HearingError> {
         if id.index() >= file.channels() {
-            return Err(HearingError::NoSuchChannel { channel: u32::from(id.number()), hearing });
+            return Err(HearingError::NotInRecording { channel: id, channels: file.channels() });
         }
         let encoding = if mixed { Encoding::PcmF32Le } else { file.encoding() };
         let format = AudioFormat { encoding, rate: file.rate() };
@@ -207,26 +222,41 @@ impl Offline {
     fn decode(&self, lane: usize, setup: &ChannelSetup, heard: Vec<Heard>, decoding: &mut Vec<Decoding>) {
         for event in heard {
             let Heard::Ended(heard) = event else { continue };
-            let (reply, answer): (SyncSender<_>, _) = sync_channel(1);
-            self.pool.submit(Job {
-                stream: lane as u64,
-                samples: heard.utterance.samples.clone(),
-                start: heard.utterance.span.start(),
-                languages: setup.languages.clone(),
-                pass: Pass::Final,
-                cancel: CancelFlag::default(),
-                // The channel holds one answer, and one comes.
-                reply: Box::new(move |outcome| drop(reply.send(outcome))),
-                span: tracing::Span::current(),
-            });
+            let answer = self.submit(lane, setup, &heard);
             decoding.push(Decoding { lane, heard: *heard, answer });
         }
     }
 
+    fn submit(&self, lane: usize, setup: &ChannelSetup, heard: &HeardUtterance) -> Answer {
+        let (reply, answer): (SyncSender<_>, _) = sync_channel(1);
+        self.pool.submit(Job {
+            stream: lane as u64,
+            samples: heard.utterance.samples.clone(),
+            start: heard.utterance.span.start(),
+            languages: setup.languages.clone(),
+            pass: Pass::Final,
+            cancel: CancelFlag::default(),
+            // The channel holds one answer, and one comes.
+            reply: Box::new(move |outcome| drop(reply.send(outcome))),
+            span: tracing::Span::current(),
+        });
+        answer
+    }
+
+    /// The segment of an utterance. As in a stream, what cannot be decoded twice is kept without words, and flagged.
     fn gather(&self, hearing: HearingId, lanes: &[Lane], decoding: Decoding) -> Result<Segment, HearingError> {
-        let hypothesis = decoding.answer.recv().unwrap_or(Err(AsrError::WorkerGone))?;
-        let setup = &lanes[decoding.lane].setup;
-        Ok(compose::segment(hearing, setup, &decoding.heard, hypothesis, self.recognizer.info(Pass::Final)))
+        let Decoding { lane, heard, answer } = decoding;
+        let setup = &lanes[lane].setup;
+        let received = |answer: Answer| answer.recv().unwrap_or(Err(AsrError::WorkerGone));
+        let hypothesis = match received(answer).or_else(|_failed| received(self.submit(lane, setup, &heard))) {
+            Ok(hypothesis) => hypothesis,
+            Err(error @ (AsrError::Cancelled | AsrError::WorkerGone)) => return Err(error.into()),
+            Err(error) => {
+                tracing::error!(%error, "an utterance could not be decoded twice; it is kept without words");
+                compose::wordless(&heard, setup)
+            }
+        };
+        Ok(compose::segment(hearing, setup, &heard, hypothesis, self.recognizer.info(Pass::Final)))
     }
 
     /// The record that a hearing with this text would have.

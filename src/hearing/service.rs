@@ -153,13 +153,13 @@ impl Hearings {
         self.parts.pool.depth()
     }
 
-    /// Opens a hearing.
+    /// Opens a hearing. What is begun is done, also if the caller goes away meanwhile.
     ///
     /// # Errors
     /// [`HearingError::ChannelCount`], [`HearingError::ChannelTwice`], [`HearingError::UnknownLanguage`],
     /// [`HearingError::Reference`], or what the record says.
     pub async fn open(
-        &self,
+        self: &Arc<Self>,
         reference: String,
         mut channels: Vec<ChannelSetup>,
         by: Actor,
@@ -168,15 +168,20 @@ impl Hearings {
         channels.sort_by_key(|c| c.id);
         self.check(&channels)?;
         let hearing = HearingId::new(self.parts.world.draw_id());
-        let ids: Vec<ChannelId> = channels.iter().map(|c| c.id).collect();
-        let opened = Change::HearingOpened { reference: reference.into(), channels };
-        self.append(hearing, opened, by.clone(), Purpose::Collection).await?;
-        for channel in ids {
-            let began = Change::IntervalBegan { channel, first_sample: SamplePos::ZERO, class: IntervalClass::Open };
-            self.append(hearing, began, by.clone(), Purpose::Collection).await?;
-        }
-        tracing::info!(hearing.id = %hearing, "hearing opened");
-        Ok(hearing)
+        let this = Arc::clone(self);
+        finished(async move {
+            let ids: Vec<ChannelId> = channels.iter().map(|c| c.id).collect();
+            let opened = Change::HearingOpened { reference: reference.into(), channels };
+            this.append(hearing, opened, by.clone(), Purpose::Collection).await?;
+            for channel in ids {
+                let began =
+                    Change::IntervalBegan { channel, first_sample: SamplePos::ZERO, class: IntervalClass::Open };
+                this.append(hearing, began, by.clone(), Purpose::Collection).await?;
+            }
+            tracing::info!(hearing.id = %hearing, "hearing opened");
+            Ok(hearing)
+        })
+        .await
     }
 
     fn check(&self, channels: &[ChannelSetup]) -> Result<(), HearingError> {
@@ -199,20 +204,26 @@ impl Hearings {
         Ok(())
     }
 
-    /// Closes a hearing. A stream that still runs is ended, and its utterances get their text first.
+    /// Closes a hearing. A stream that still runs is ended, and its utterances get their text first. What is begun is done,
+    /// also if the caller goes away meanwhile.
     ///
     /// # Errors
     /// What the record says, such as that the hearing is closed already.
-    pub async fn close(&self, hearing: HearingId, by: Actor) -> Result<EntrySeq, HearingError> {
-        let running = self.live().get_mut(&hearing).map(|live| {
+    pub async fn close(self: &Arc<Self>, hearing: HearingId, by: Actor) -> Result<EntrySeq, HearingError> {
+        let this = Arc::clone(self);
+        finished(async move { this.close_now(hearing, by).await }).await
+    }
+
+    async fn close_now(&self, hearing: HearingId, by: Actor) -> Result<EntrySeq, HearingError> {
+        let mut streaming = {
+            let mut all = self.live();
+            let live = all.entry(hearing).or_default();
             live.closing = true;
             live.end.cancel();
             live.streaming.clone()
-        });
-        if let Some(mut streaming) = running {
-            // An error means that the stream's tasks are gone: it has ended.
-            let _ended = streaming.wait_for(|streaming| !streaming).await;
-        }
+        };
+        // An error means that the stream's tasks are gone: it has ended.
+        drop(streaming.wait_for(|streaming| !streaming).await);
         let closed = self.append(hearing, Change::HearingClosed {}, by, Purpose::Collection).await;
         // Closed, or as it was: a stream may be tried again.
         self.live().remove(&hearing);
@@ -227,16 +238,19 @@ impl Hearings {
     /// [`HearingError::Closed`], [`HearingError::Streaming`], [`HearingError::Full`], or what the record, the journal and
     /// the pipeline say.
     pub async fn stream(&self, hearing: HearingId, by: Actor) -> Result<LiveStream, HearingError> {
-        let summary = self.parts.store.hearing(hearing).await?;
-        if summary.closed_at.is_some() {
-            return Err(HearingError::Closed { hearing });
-        }
+        // Of a hearing that is not known nothing is kept.
+        self.parts.store.hearing(hearing).await?;
         let place = Arc::clone(&self.places).try_acquire_owned();
         let place = place.map_err(|_full| {
             self.parts.metrics.stream_refused(Refusal::Full);
             HearingError::Full { streams: self.parts.max_streams }
         })?;
         let (events, end, hold) = self.claim(hearing, place)?;
+        // From here on nobody closes the hearing behind this stream's back.
+        let summary = self.parts.store.hearing(hearing).await?;
+        if summary.closed_at.is_some() {
+            return Err(HearingError::Closed { hearing });
+        }
         let recorded = self.recorded_audio(hearing).await?;
         let mut channels = Vec::with_capacity(summary.channels.len());
         for setup in summary.channels {
@@ -276,6 +290,7 @@ impl Hearings {
             Some(entry) if *entry.streaming.borrow() => return Err(HearingError::Streaming { hearing }),
             Some(_) | None => {}
         }
+        forget_idle(&mut live);
         let (streaming, running) = watch::channel(true);
         let entry = live.entry(hearing).or_default();
         (entry.streaming, entry.end) = (running, CancellationToken::new());
@@ -326,14 +341,19 @@ impl Hearings {
     /// # Errors
     /// What the record says of a hearing that is not known.
     pub async fn follow(&self, hearing: HearingId, after: EntrySeq) -> Result<Follower, HearingError> {
-        self.parts.store.hearing(hearing).await?;
-        Ok(Follower::new(Arc::clone(&self.parts.store), hearing, after))
+        // Subscribed before the look, so that a closing between them is not missed.
+        let follower = Follower::new(Arc::clone(&self.parts.store), hearing, after);
+        let summary = self.parts.store.hearing(hearing).await?;
+        let over = summary.closed_at.is_some() && after >= summary.last;
+        Ok(if over { follower.at_the_end() } else { follower })
     }
 
     /// Listens to what is said while a hearing goes on.
     #[must_use]
     pub fn listen(&self, hearing: HearingId) -> broadcast::Receiver<LiveEvent> {
-        self.live().entry(hearing).or_default().events.subscribe()
+        let mut live = self.live();
+        forget_idle(&mut live);
+        live.entry(hearing).or_default().events.subscribe()
     }
 
     /// A page of the record.
@@ -403,6 +423,22 @@ impl Hearings {
     /// Nothing panics while the lock is held, so a poisoned one is sound.
     fn live(&self) -> MutexGuard<'_, HashMap<HearingId, Live>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Lets go of hearings that nobody listens to or streams into.
+fn forget_idle(live: &mut HashMap<HearingId, Live>) {
+    live.retain(|_, entry| entry.closing || *entry.streaming.borrow() || entry.events.receiver_count() > 0);
+}
+
+/// Runs what must not be left half done on a task of its own: a caller that goes away does not stop it.
+async fn finished<T: Send + 'static>(
+    work: impl Future<Output = Result<T, HearingError>> + Send + 'static,
+) -> Result<T, HearingError> {
+    match tokio::spawn(work).await {
+        Ok(done) => done,
+        // Nobody aborts the task, so it panicked: the panic goes on here.
+        Err(ended) => std::panic::resume_unwind(ended.into_panic()),
     }
 }
 

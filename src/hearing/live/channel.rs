@@ -20,7 +20,6 @@ use crate::{
         channel::ChannelSetup,
         hypothesis::Hypothesis,
         id::HearingId,
-        probability::Probability,
         time::{SamplePos, Span, Tick},
     },
     hearing::{HearingError, world::World},
@@ -42,13 +41,8 @@ pub(super) const MAX_PENDING: usize = 4;
 /// What comes in.
 #[derive(Debug)]
 pub(super) enum Input {
-    /// Whole samples at a position.
-    Audio {
-        /// Where they begin; `None`: after the last.
-        first: Option<SamplePos>,
-        /// The recorder's own bytes.
-        bytes: Vec<u8>,
-    },
+    /// Whole samples that follow those before, as the recorder wrote them.
+    Audio(Vec<u8>),
     /// A mark.
     Marker(u64),
 }
@@ -160,6 +154,10 @@ impl ChannelTask {
         let span = tracing::info_span!("channel", hearing.id = %self.parts.hearing, channel.id = %self.parts.setup.id);
         async move {
             let worked = self.work(input).await;
+            if worked.is_err() {
+                // What is marked has not all its results.
+                self.markers.clear();
+            }
             // Whatever ended it: the journal is let go, so that another stream can go on.
             let finished = self.finish().await;
             worked.and(finished)
@@ -168,32 +166,36 @@ impl ChannelTask {
         .await
     }
 
-    async fn work(&mut self, mut input: mpsc::Receiver<Input>) -> Result<(), HearingError> {
-        let mut open = true;
-        while open || !self.pending.is_empty() {
+    async fn work(&mut self, input: mpsc::Receiver<Input>) -> Result<(), HearingError> {
+        let mut input = Some(input);
+        let mut failed = None;
+        while input.is_some() || !self.pending.is_empty() {
             tokio::select! {
                 biased;
                 Some(outcome) = self.outcomes.1.recv() => self.on_outcome(outcome).await?,
-                item = input.recv(), if open && self.pending.len() < MAX_PENDING => match item {
-                    Some(Input::Audio { first, bytes }) => self.on_audio(first, bytes).await?,
+                item = next_of(&mut input), if input.is_some() && self.pending.len() < MAX_PENDING => match item {
+                    Some(Input::Audio(bytes)) => if let Err(error) = self.on_audio(bytes).await {
+                        // No more audio can be taken; what was said before gets its text.
+                        failed = Some(error);
+                        self.end_input(&mut input);
+                    },
                     Some(Input::Marker(id)) => self.markers.push_back((id, self.parts.front.position())),
-                    None => {
-                        open = false;
-                        let heard = self.parts.front.finish();
-                        self.on_heard(heard);
-                    }
+                    None => self.end_input(&mut input),
                 },
             }
             self.release_markers().await;
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
-    async fn on_audio(&mut self, first: Option<SamplePos>, bytes: Vec<u8>) -> Result<(), HearingError> {
+    fn end_input(&mut self, input: &mut Option<mpsc::Receiver<Input>>) {
+        *input = None;
+        let heard = self.parts.front.finish();
+        self.on_heard(heard);
+    }
+
+    async fn on_audio(&mut self, bytes: Vec<u8>) -> Result<(), HearingError> {
         let channel = self.parts.setup.id;
-        if let Some(found) = first.filter(|&f| f != self.next) {
-            return Err(HearingError::OutOfOrder { channel, expected: self.next, found });
-        }
         let format = self.parts.setup.format;
         let samples = bytes.len() / format.encoding.bytes_per_sample();
         #[expect(clippy::cast_precision_loss, reason = "a second of samples at most")]
@@ -299,24 +301,25 @@ impl ChannelTask {
         })));
     }
 
-    /// Keeps what a final decode brought. A failure of the engine is tried once more with a fresh window; then the
-    /// utterance goes into the record without words, and is flagged as speech without words.
+    /// Keeps what a final decode brought. A failure is tried once more; then the utterance goes into the record without
+    /// words, and is flagged as speech without words.
     fn on_final(&mut self, number: u64, result: Result<Hypothesis, AsrError>) -> Result<(), HearingError> {
         let Some(index) = number.checked_sub(self.first_number).and_then(|n| usize::try_from(n).ok()) else {
             return Ok(());
         };
         let Some(pending) = self.pending.get_mut(index) else { return Ok(()) };
         match result {
-            Err(AsrError::Engine { .. } | AsrError::WorkerPanicked) if !pending.retried => {
+            Err(error @ (AsrError::Cancelled | AsrError::WorkerGone)) => return Err(error.into()),
+            Err(_) if !pending.retried => {
                 pending.retried = true;
                 let (heard, cancel) = (pending.heard.clone(), pending.cancel.clone());
                 self.submit_final(&heard, number, cancel);
             }
-            Err(error @ (AsrError::Engine { .. } | AsrError::WorkerPanicked)) => {
+            Err(error) => {
                 tracing::error!(%error, "an utterance could not be decoded twice; it is recorded without words");
-                pending.outcome = Some(Ok(wordless(pending, &self.parts.setup)));
+                let hypothesis = compose::wordless(&pending.heard, &self.parts.setup);
+                pending.outcome = Some(Ok(hypothesis));
             }
-            Err(error) => return Err(error.into()),
             Ok(hypothesis) => pending.outcome = Some(Ok(hypothesis)),
         }
         Ok(())
@@ -381,14 +384,10 @@ impl ChannelTask {
     }
 }
 
-/// What is recorded of an utterance that the engine failed on: nothing was heard, which is flagged.
-fn wordless(pending: &Pending, setup: &ChannelSetup) -> Hypothesis {
-    Hypothesis {
-        window: pending.heard.utterance.span,
-        language: setup.languages.tags()[0].clone(),
-        language_posterior: None,
-        words: Vec::new(),
-        no_speech: Probability::ZERO,
-        mean_logprob: 0.0,
+/// What comes next, never without input.
+async fn next_of(input: &mut Option<mpsc::Receiver<Input>>) -> Option<Input> {
+    match input {
+        Some(input) => input.recv().await,
+        None => std::future::pending().await,
     }
 }

@@ -24,14 +24,15 @@ use crate::{
     record::{media::service::ChannelJournal, store::RecordStore},
     speech::{
         asr::{Recognizer, pool::Pool},
-        audio::{AudioError, format},
+        audio::format,
         front::Front,
     },
     telemetry::Metrics,
 };
 
-/// Pieces of audio, a second each at most, that wait for the task of a channel; then the sender waits.
-const QUEUE: usize = 64;
+/// Pieces of audio, a second each at most, that wait for the task of a channel; then the sender waits. Few, since a second
+/// is up to 768 kB.
+const QUEUE: usize = 8;
 
 /// Marks that wait to be sent; then the channel's task waits.
 const MARKS: usize = 256;
@@ -95,6 +96,8 @@ pub enum Progress {
 /// Audio of one channel on its way.
 struct Route {
     setup: ChannelSetup,
+    /// The position of the next sample.
+    next: SamplePos,
     input: mpsc::Sender<Input>,
 }
 
@@ -163,7 +166,7 @@ pub(in crate::hearing) fn start(parts: StreamParts) -> LiveStream {
             durable: channel.journal.durable(),
             settled: settled_at,
         });
-        routes.push(Route { setup: channel.setup.clone(), input: sender });
+        routes.push(Route { setup: channel.setup.clone(), next: channel.next, input: sender });
         let task = ChannelTask::new(
             ChannelParts {
                 hearing: parts.hearing,
@@ -201,48 +204,37 @@ impl AudioIn {
     /// Hands audio in: of channel `number`, or with 0 interleaved of all channels. Waits while the channel is busy; that
     /// is how a sender is slowed.
     ///
-    /// If the future is dropped, a part of the samples may have been taken; the next position tells.
+    /// What is refused is refused whole, before any of it is stored. If the future is dropped, a part of the samples may
+    /// have been taken; the next position tells.
     ///
     /// # Errors
-    /// [`HearingError::NoSuchChannel`], [`HearingError::MixedFormats`], [`HearingError::Audio`] for bytes that are no whole
-    /// samples, [`HearingError::Stopped`] when a channel's task has ended: [`LiveStream::progress`] says why.
-    pub async fn audio(&self, number: u32, first: Option<SamplePos>, bytes: &[u8]) -> Result<(), HearingError> {
+    /// [`HearingError::NoSuchChannel`], [`HearingError::MixedFormats`], [`HearingError::OutOfOrder`],
+    /// [`HearingError::Audio`] for bytes that are no samples, [`HearingError::Stopped`] when a channel's task has ended:
+    /// [`LiveStream::progress`] says why.
+    pub async fn audio(&mut self, number: u32, first: Option<SamplePos>, bytes: &[u8]) -> Result<(), HearingError> {
+        let hearing = self.hearing;
         if number == 0 {
             return self.interleaved(first, bytes).await;
         }
-        let route = self.routes.iter().find(|r| u32::from(r.setup.id.number()) == number);
-        let route = route.ok_or(HearingError::NoSuchChannel { channel: number, hearing: self.hearing })?;
-        self.pass_on(route, first, bytes).await
+        let route = self.routes.iter_mut().find(|r| u32::from(r.setup.id.number()) == number);
+        let route = route.ok_or(HearingError::NoSuchChannel { channel: number, hearing })?;
+        route.check(first, bytes)?;
+        route.pass_on(hearing, bytes).await
     }
 
-    async fn interleaved(&self, first: Option<SamplePos>, bytes: &[u8]) -> Result<(), HearingError> {
-        let one = &self.routes[0];
-        if self.routes.iter().any(|r| r.setup.format != one.setup.format) {
+    async fn interleaved(&mut self, first: Option<SamplePos>, bytes: &[u8]) -> Result<(), HearingError> {
+        let one = &self.routes[0].setup;
+        if self.routes.iter().any(|r| r.setup.format != one.format) {
             return Err(HearingError::MixedFormats { hearing: self.hearing });
         }
         let mut channels = vec![Vec::with_capacity(bytes.len() / self.routes.len()); self.routes.len()];
-        format::deinterleave(one.setup.format.encoding, bytes, &mut channels)
-            .map_err(|source| HearingError::Audio { channel: one.setup.id, source })?;
-        for (route, bytes) in self.routes.iter().zip(channels) {
-            self.pass_on(route, first, &bytes).await?;
+        format::deinterleave(one.format.encoding, bytes, &mut channels)
+            .map_err(|source| HearingError::Audio { channel: one.id, source })?;
+        for (route, bytes) in self.routes.iter().zip(&channels) {
+            route.check(first, bytes)?;
         }
-        Ok(())
-    }
-
-    /// Sends pieces of a second at most, so that the work on one message is bounded whatever its size.
-    async fn pass_on(&self, route: &Route, first: Option<SamplePos>, bytes: &[u8]) -> Result<(), HearingError> {
-        let format = route.setup.format;
-        let sample = format.encoding.bytes_per_sample();
-        if !bytes.len().is_multiple_of(sample) {
-            let source = AudioError::PartialSample { encoding: format.encoding, bytes: bytes.len() as u64 };
-            return Err(HearingError::Audio { channel: route.setup.id, source });
-        }
-        let second = usize::try_from(format.rate.hz()).unwrap_or(usize::MAX);
-        let mut first = first;
-        for piece in bytes.chunks(second * sample) {
-            let input = Input::Audio { first, bytes: piece.to_vec() };
-            route.input.send(input).await.map_err(|_gone| HearingError::Stopped { hearing: self.hearing })?;
-            first = first.map(|f| f.plus((piece.len() / sample) as u64));
+        for (route, bytes) in self.routes.iter_mut().zip(&channels) {
+            route.pass_on(self.hearing, bytes).await?;
         }
         Ok(())
     }
@@ -259,9 +251,34 @@ impl AudioIn {
         Ok(())
     }
 
-    /// Ready when somebody closes the hearing: then no more audio is to be handed in.
-    pub async fn ended(&self) {
-        self.end.cancelled().await;
+    /// Cancelled when somebody closes the hearing: then no more audio is to be handed in.
+    #[must_use]
+    pub fn ending(&self) -> CancellationToken {
+        self.end.clone()
+    }
+}
+
+impl Route {
+    /// Whether the samples may come now, and are samples.
+    fn check(&self, first: Option<SamplePos>, bytes: &[u8]) -> Result<(), HearingError> {
+        let channel = self.setup.id;
+        if let Some(found) = first.filter(|&f| f != self.next) {
+            return Err(HearingError::OutOfOrder { channel, expected: self.next, found });
+        }
+        format::check(self.setup.format.encoding, bytes)
+            .map_err(|source| HearingError::Audio { channel, source: source.at(self.next.index()) })
+    }
+
+    /// Sends pieces of a second at most, so that the work on one message is bounded whatever its size.
+    async fn pass_on(&mut self, hearing: HearingId, bytes: &[u8]) -> Result<(), HearingError> {
+        let sample = self.setup.format.encoding.bytes_per_sample();
+        let second = usize::try_from(self.setup.format.rate.hz()).unwrap_or(usize::MAX);
+        for piece in bytes.chunks(second * sample) {
+            let sent = self.input.send(Input::Audio(piece.to_vec())).await;
+            sent.map_err(|_gone| HearingError::Stopped { hearing })?;
+            self.next = self.next.plus((piece.len() / sample) as u64);
+        }
+        Ok(())
     }
 }
 

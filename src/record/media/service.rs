@@ -4,7 +4,7 @@
 //! flow control). What is written is synced within [`Settings::sync_every`]; each channel then learns through a watch how
 //! far its samples are safe. An append that was queued is written even if its caller goes away.
 
-use std::{collections::HashMap, path::PathBuf, thread, time::Duration};
+use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -22,7 +22,7 @@ use crate::domain::{
 };
 
 /// How the journal works.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Settings {
     /// The folder under which each hearing has its own.
     pub root: PathBuf,
@@ -31,13 +31,22 @@ pub struct Settings {
     pub sync_every: Duration,
     /// Appends that wait, over all channels. 256 is 16 channels with 1.6 s of chunks of 100 ms.
     pub queue: usize,
+    /// Told how long each sync took.
+    pub synced: Arc<dyn Fn(Duration) + Send + Sync>,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { root, sync_every, queue, synced: _ } = self;
+        f.debug_struct("Settings").field("root", root).field("sync_every", sync_every).field("queue", queue).finish()
+    }
 }
 
 impl Settings {
     /// The defaults, with journals under `root`.
     #[must_use]
     pub fn under(root: PathBuf) -> Self {
-        Self { root, sync_every: Duration::from_millis(200), queue: 256 }
+        Self { root, sync_every: Duration::from_millis(200), queue: 256, synced: Arc::new(|_| {}) }
     }
 }
 
@@ -95,6 +104,11 @@ impl AudioJournal {
 
     /// Writes what is queued, closes every file and ends the thread. Channels still held answer [`MediaError::Stopped`].
     pub async fn stop(self) {
+        self.halt().await;
+    }
+
+    /// [`AudioJournal::stop`] of a journal that others hold too.
+    pub async fn halt(&self) {
         let (done, end) = oneshot::channel();
         if self.queue.send(Command::Stop(done)).await.is_ok() {
             // The sender is dropped at the latest when the thread ends; either way it is over.
@@ -241,8 +255,8 @@ impl Worker {
     fn open(&mut self, opening: &Opening) -> Result<Opened, MediaError> {
         let key = (opening.hearing, opening.channel);
         let path = journal_path(&self.settings.root, opening.hearing, opening.channel);
-        // A slot whose disk failed makes way: opening again is the remedy.
-        if self.slots.get_mut(&key).is_some_and(|slot| slot.sync().is_ok()) {
+        // A slot whose disk failed makes way, and one that nobody holds any more: opening again is the remedy.
+        if self.slots.get_mut(&key).is_some_and(|slot| slot.sync().is_ok() && slot.durable.receiver_count() > 0) {
             return Err(MediaError::AlreadyOpen { path });
         }
         self.slots.remove(&key);
@@ -254,7 +268,8 @@ impl Worker {
 
     fn sync_all(&mut self) {
         self.due = None;
-        self.slots.retain(|_, slot| match slot.sync() {
+        let synced = &self.settings.synced;
+        self.slots.retain(|_, slot| match slot.timed_sync(synced.as_ref()) {
             Ok(_) => true,
             Err(error) => {
                 tracing::error!(error = %error, "audio journal cannot sync; the channel takes no more audio");
@@ -280,6 +295,16 @@ impl Slot {
     fn sync(&mut self) -> Result<SamplePos, MediaError> {
         let safe = self.writer.sync()?;
         self.durable.send_if_modified(|at| std::mem::replace(at, safe) != safe);
+        Ok(safe)
+    }
+
+    fn timed_sync(&mut self, synced: &dyn Fn(Duration)) -> Result<SamplePos, MediaError> {
+        let waiting = self.writer.next_sample() != *self.durable.borrow();
+        let began = Instant::now();
+        let safe = self.sync()?;
+        if waiting {
+            synced(began.elapsed());
+        }
         Ok(safe)
     }
 

@@ -73,6 +73,18 @@ pub fn decode(encoding: Encoding, bytes: &[u8], out: &mut Vec<f32>) -> Result<()
     Ok(())
 }
 
+/// Whether `bytes` are whole samples that [`decode`] takes.
+///
+/// # Errors
+/// Those of [`decode`].
+pub fn check(encoding: Encoding, bytes: &[u8]) -> Result<(), AudioError> {
+    whole_samples(encoding, bytes)?;
+    match encoding {
+        Encoding::PcmF32Le => check_floats(bytes.as_chunks::<4>().0),
+        Encoding::PcmS16Le | Encoding::PcmS24Le | Encoding::MuLaw | Encoding::ALaw => Ok(()),
+    }
+}
+
 /// Appends `samples`, written in `encoding`, to `out`; the inverse of [`decode`] for every value that it gives.
 ///
 /// Integers are rounded to nearest and clipped at full scale, G.711 goes by way of 16-bit linear. For clients and tests.

@@ -75,13 +75,13 @@ pub enum AudioError {
     /// A sample is not a number or is infinite.
     #[error("sample {index} is not a finite number")]
     NotFinite {
-        /// Which sample of the bytes handed over, from 0.
+        /// Which sample, counted from 0 at the beginning of the bytes handed over, or of the channel.
         index: u64,
     },
     /// A float sample so far beyond full scale that it is not written with full scale at 1.
     #[error("sample {index} is {value}: full scale of float samples is 1, at most {} is taken", format::MAX_FLOAT)]
     TooLoud {
-        /// Which sample of the bytes handed over, from 0.
+        /// Which sample, counted likewise.
         index: u64,
         /// Its value.
         value: f32,
@@ -186,6 +186,18 @@ pub enum AudioError {
         #[source]
         source: rubato::ResamplerConstructionError,
     },
+}
+
+impl AudioError {
+    /// The same, of bytes that begin at sample `start`.
+    #[must_use]
+    pub fn at(self, start: u64) -> Self {
+        match self {
+            Self::NotFinite { index } => Self::NotFinite { index: start + index },
+            Self::TooLoud { index, value } => Self::TooLoud { index: start + index, value },
+            other => other,
+        }
+    }
 }
 
 impl Fault for AudioError {
