@@ -98,11 +98,17 @@ pub fn run(args: &StreamArgs, config: &Config) -> anyhow::Result<()> {
         let screen = Screen::new(&channels);
         let plan = Plan { pace: args.pace, chunk_ms: args.chunk_ms, partials: true };
         let shape = (channels[0].format, channels.len());
-        send(&mut client, &hearing, shape, blocks(file), &plan, &mut |event| screen.show(event)).await?;
+        let sent = send(&mut client, &hearing, shape, blocks(file), &plan, &mut |event| screen.show(event)).await;
         screen.finish();
         if !args.keep_open {
-            client.close(&hearing).await?;
+            let closed = client.close(&hearing).await;
+            if sent.is_ok() {
+                closed?;
+            } else if closed.is_err() {
+                talk::say(&format!("hearing {hearing} stays open"));
+            }
         }
+        sent?;
         if let Some(folder) = &args.export {
             export(&mut client, &hearing, folder).await?;
         }
@@ -143,9 +149,15 @@ pub(super) trait Blocks: Iterator<Item = Result<Vec<u8>, AudioError>> + Send {}
 
 impl<T: Iterator<Item = Result<Vec<u8>, AudioError>> + Send> Blocks for T {}
 
-/// The blocks of a file.
+/// The blocks of a file; at its end it is said what is odd about it.
 pub(super) fn blocks(mut file: AudioFile) -> impl Iterator<Item = Result<Vec<u8>, AudioError>> {
-    std::iter::from_fn(move || file.next_block().map(|block| block.map(|b| b.bytes)).transpose())
+    std::iter::from_fn(move || {
+        let block = file.next_block().map(|block| block.map(|b| b.bytes)).transpose();
+        if block.is_none() {
+            file.notes().iter().for_each(|note| talk::say(&format!("the recording: {note}")));
+        }
+        block
+    })
 }
 
 /// Streams audio of a format and number of channels into a hearing; gives its final texts. `show` sees everything that

@@ -231,7 +231,12 @@ impl Client {
     pub async fn export(&mut self, hearing: &str, format: Format) -> Result<Vec<u8>, ClientError> {
         let format = convert::format_message(format).into();
         let request = pb::ExportRecordRequest { hearing_id: hearing.to_owned(), format };
-        Ok(self.inner.export_record(request).await?.into_inner().content)
+        let mut pieces = self.inner.export_record(request).await?.into_inner();
+        let mut document = Vec::new();
+        while let Some(piece) = pieces.message().await? {
+            document.extend(piece.content);
+        }
+        Ok(document)
     }
 
     /// Binds a stream to a hearing.

@@ -20,10 +20,13 @@ pub async fn serve(
 ) -> Result<tokio::task::JoinHandle<Result<(), tonic::transport::Error>>, tonic_reflection::server::Error> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<TranscriptionServer<TranscriptionService>>().await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
+    let described = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    // Python's client and older ones know only v1alpha.
+    let (reflection, older_reflection) = (described().build_v1()?, described().build_v1alpha()?);
     let transcription = TranscriptionServer::new(service)
         .max_decoding_message_size(max_message_bytes)
         .max_encoding_message_size(usize::MAX);
@@ -35,6 +38,7 @@ pub async fn serve(
         .initial_connection_window_size(Some(1 << 20))
         .add_service(health_service)
         .add_service(reflection)
+        .add_service(older_reflection)
         .add_service(transcription);
     let incoming = TcpListenerStream::new(listener);
     Ok(tokio::spawn(router.serve_with_incoming_shutdown(incoming, async move {

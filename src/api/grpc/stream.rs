@@ -29,6 +29,9 @@ use crate::{
 /// How often a client is told how late the results are.
 const REPORT: Duration = Duration::from_secs(1);
 
+/// How long a client that does not read its results may keep others waiting when its hearing or the server is to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 type Outbox = mpsc::Sender<Result<pb::StreamResponse, Status>>;
 
 /// Serves one stream to its end. The last message is `finished`, or a status that says what went wrong.
@@ -38,12 +41,47 @@ pub(super) async fn serve(
     outbox: Outbox,
     draining: CancellationToken,
 ) {
-    let ended = match begin(&hearings, &mut requests).await {
-        Ok(session) => session.run(requests, &outbox, draining).await,
+    let begun = tokio::select! {
+        begun = begin(&hearings, &mut requests) => begun,
+        () = draining.cancelled() => Err(stopping()),
+    };
+    let ended = match begun {
+        Ok(session) => {
+            let ending = session.live.audio.ending();
+            tokio::select! {
+                ended = session.run(requests, &outbox, draining.clone()) => ended,
+                () = unread(&outbox, ending, draining) => {
+                    tracing::warn!("a client did not read its results; its stream is cut so that others need not wait");
+                    return;
+                }
+            }
+        }
         Err(refused) => Err(refused),
     };
     if let Err(refused) = ended {
-        let _gone = outbox.send(Err(refused)).await;
+        let _gone = tokio::time::timeout(PATIENCE, outbox.send(Err(refused))).await;
+    }
+}
+
+fn stopping() -> Status {
+    Status::unavailable("the server is stopping: stream again from the durable position")
+}
+
+/// Ready when the stream is to end and nothing was read of a full outbox for [`PATIENCE`].
+async fn unread(outbox: &Outbox, ending: CancellationToken, draining: CancellationToken) {
+    tokio::select! {
+        () = ending.cancelled() => {}
+        () = draining.cancelled() => {}
+    }
+    let mut looks = tokio::time::interval(PATIENCE);
+    loop {
+        looks.tick().await;
+        // A place in the outbox is a message that was read.
+        match tokio::time::timeout(PATIENCE, outbox.reserve()).await {
+            Ok(Ok(_place)) => {}
+            Ok(Err(_gone)) => return std::future::pending().await,
+            Err(_late) => return,
+        }
     }
 }
 
@@ -97,7 +135,11 @@ impl Session {
                 step = progress.next() => match step {
                     Some(Ok(Progress::Marked { id, after })) => results.passed.push_back((id, after)),
                     Some(Ok(Progress::ChannelDone { channel, next })) => results.done.push((channel, next)),
-                    Some(Err(error)) => return Err(status(&error)),
+                    Some(Err(error)) => {
+                        // The other channels get their text, and the client what there is, before it is told.
+                        input.abort();
+                        broken = Some(Err(status(&error)));
+                    }
                     None => break,
                 },
                 message = results.next(&self.channels) => if let Some(message) = message? {
@@ -119,36 +161,46 @@ impl Session {
 /// Takes audio until the recorder ends the stream, breaks a rule, or goes away, or the hearing is closed. Returning drops
 /// `live`, which ends the input: what was said before gets its text.
 async fn take_audio(
-    live: AudioIn,
+    mut live: AudioIn,
     mut requests: Streaming<pb::StreamRequest>,
     draining: CancellationToken,
 ) -> Result<(), Status> {
+    let ending = live.ending();
     let mut chunks = 0;
     loop {
-        let message = tokio::select! {
-            message = requests.message() => message?,
-            () = live.ended() => return Ok(()),
-            () = draining.cancelled() => {
-                return Err(Status::unavailable("the server is stopping: stream again from the durable position"));
-            }
+        // Also in the middle of a message: its audio may be long, and what was taken of it is known by position.
+        let more = tokio::select! {
+            more = take_message(&mut live, &mut requests, &mut chunks) => more?,
+            () = ending.cancelled() => return Ok(()),
+            () = draining.cancelled() => return Err(stopping()),
         };
-        let Some(message) = message else { return Ok(()) };
-        match message.kind {
-            Some(In::Audio(chunk)) => {
-                chunks += 1;
-                take_chunk(&live, chunk, chunks).await?;
-            }
-            Some(In::Marker(pb::Marker { id })) => live.mark(id).await.map_err(|e| status(&e))?,
-            Some(In::Start(_)) => return Err(Status::invalid_argument("`start` came twice in one stream")),
-            Some(In::Interval(_)) => {
-                return Err(Status::unimplemented("interval events are not taken in this version"));
-            }
-            None => return Err(Status::invalid_argument("a message without content")),
+        if !more {
+            return Ok(());
         }
     }
 }
 
-async fn take_chunk(live: &AudioIn, chunk: pb::AudioChunk, number: u64) -> Result<(), Status> {
+/// Takes one message; false at the end of the input.
+async fn take_message(
+    live: &mut AudioIn,
+    requests: &mut Streaming<pb::StreamRequest>,
+    chunks: &mut u64,
+) -> Result<bool, Status> {
+    let Some(message) = requests.message().await? else { return Ok(false) };
+    match message.kind {
+        Some(In::Audio(chunk)) => {
+            *chunks += 1;
+            take_chunk(live, chunk, *chunks).await?;
+        }
+        Some(In::Marker(pb::Marker { id })) => live.mark(id).await.map_err(|e| status(&e))?,
+        Some(In::Start(_)) => return Err(Status::invalid_argument("`start` came twice in one stream")),
+        Some(In::Interval(_)) => return Err(Status::unimplemented("interval events are not taken in this version")),
+        None => return Err(Status::invalid_argument("a message without content")),
+    }
+    Ok(true)
+}
+
+async fn take_chunk(live: &mut AudioIn, chunk: pb::AudioChunk, number: u64) -> Result<(), Status> {
     let pb::AudioChunk { channel, first_sample, sequence, samples, crc32c } = chunk;
     if sequence != 0 && sequence != number {
         return Err(Status::invalid_argument(format!("audio chunk {sequence} came where {number} was due")));
