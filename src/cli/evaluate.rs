@@ -190,7 +190,7 @@ fn transcribe(offline: &crate::hearing::offline::Offline, item: &Item) -> anyhow
         languages: item.languages.clone(),
         name: item.id.clone(),
     };
-    let transcript = offline.transcribe(recording, |_| {})?;
+    let transcript = offline.transcribe(recording, |_| {})?.transcript;
     let mut answer = Answer::default();
     for segment in &transcript.segments {
         answer.add(&segment.text(), segment.captions == CaptionState::Shown);

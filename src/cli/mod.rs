@@ -75,12 +75,18 @@ pub enum UsageError {
     /// Captions of several recordings on one output.
     #[error("captions of several recordings do not fit into one file: name a folder with --out")]
     CaptionsOfSeveral,
+    /// Two recordings of the same name.
+    #[error("two recordings would be written to {}: transcribe them one by one, or rename one", target.display())]
+    SameTarget {
+        /// The file.
+        target: PathBuf,
+    },
 }
 
 impl Fault for UsageError {
     fn kind(&self) -> FaultKind {
         match self {
-            Self::CaptionsOfSeveral => FaultKind::Invalid,
+            Self::CaptionsOfSeveral | Self::SameTarget { .. } => FaultKind::Invalid,
         }
     }
 }

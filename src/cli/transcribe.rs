@@ -1,6 +1,7 @@
 //! `vivavoce transcribe`
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -9,7 +10,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{UsageError, engine_settings, talk};
+use super::{UsageError, engine_settings, kind_of, talk};
 use crate::{
     app::Engine,
     config::Config,
@@ -74,8 +75,9 @@ fn parse_channels(text: &str) -> Result<Channels, String> {
         numbers => {
             let parse = |n: &str| n.trim().parse().ok().and_then(ChannelId::new);
             let ids: Option<Vec<ChannelId>> = numbers.split(',').map(parse).collect();
-            ids.map(Channels::Only)
-                .ok_or_else(|| "auto, mix, split, or channel numbers from 1 to 16 such as 1,2".to_owned())
+            ids.filter(|ids| ids.iter().collect::<HashSet<_>>().len() == ids.len())
+                .map(Channels::Only)
+                .ok_or_else(|| "auto, mix, split, or channel numbers from 1 to 16, each once, such as 1,2".to_owned())
         }
     }
 }
@@ -89,29 +91,43 @@ pub fn run(args: &TranscribeArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let languages = AllowedLanguages::new(args.language.clone())?;
     let captions = matches!(args.format, Form::Vtt | Form::Srt);
     anyhow::ensure!(args.files.len() == 1 || args.out.is_some() || !captions, UsageError::CaptionsOfSeveral);
+    let targets = targets(args)?;
     let engine = Engine::load(&engine_settings(config))?;
     let offline = engine.offline();
-    let mut code = 0;
-    for path in &args.files {
+    let mut code = None;
+    for (path, target) in args.files.iter().zip(targets) {
         match one(&offline, path, &languages, &args.channels) {
-            Ok(transcript) => deliver(args, path, &transcript)?,
+            Ok(transcript) => deliver(args, target.as_deref(), &transcript)?,
             Err(error) => {
+                code.get_or_insert(kind_of(&error).exit_code());
                 talk::error(&error.context(format!("{} was not transcribed", path.display())));
-                code = 1;
             }
         }
     }
-    Ok(ExitCode::from(code))
+    Ok(ExitCode::from(code.unwrap_or(0)))
 }
 
-fn deliver(args: &TranscribeArgs, path: &Path, transcript: &Transcript) -> anyhow::Result<()> {
-    let format = Format::from(args.format);
-    let text = format.write(transcript)?;
-    let Some(folder) = &args.out else { return Ok(talk::data(&text)?) };
+/// Where the text of each file goes; `None` for stdout.
+fn targets(args: &TranscribeArgs) -> Result<Vec<Option<PathBuf>>, UsageError> {
+    let extension = Format::from(args.format).extension();
+    let target = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        Some(args.out.as_ref()?.join(name).with_added_extension(extension))
+    };
+    let targets: Vec<_> = args.files.iter().map(target).collect();
+    let mut seen = HashSet::new();
+    match targets.iter().flatten().find(|target| !seen.insert(*target)) {
+        Some(twice) => Err(UsageError::SameTarget { target: twice.clone() }),
+        None => Ok(targets),
+    }
+}
+
+fn deliver(args: &TranscribeArgs, target: Option<&Path>, transcript: &Transcript) -> anyhow::Result<()> {
+    let text = Format::from(args.format).write(transcript)?;
+    let Some(target) = target else { return Ok(talk::data(&text)?) };
+    let folder = target.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    let name = path.file_name().unwrap_or(path.as_os_str());
-    let target = folder.join(name).with_added_extension(format.extension());
-    std::fs::write(&target, text).with_context(|| format!("cannot write {}", target.display()))?;
+    std::fs::write(target, text).with_context(|| format!("cannot write {}", target.display()))?;
     talk::say(&target.display().to_string());
     Ok(())
 }
@@ -137,9 +153,13 @@ pub(super) fn one(
         path.file_name().unwrap_or_default().to_string_lossy().chars().filter(|c| !c.is_control()).take(150).collect();
     let bar = progress_bar(&file, &name);
     let recording = Recording { file, channels, languages: languages.clone(), name };
-    let transcript = offline.transcribe(recording, |frames| bar.set_position(frames));
+    let transcribed = offline.transcribe(recording, |frames| bar.set_position(frames));
     bar.finish_and_clear();
-    Ok(transcript?)
+    let transcribed = transcribed?;
+    for note in &transcribed.notes {
+        talk::say(&format!("{}: {note}", path.display()));
+    }
+    Ok(transcribed.transcript)
 }
 
 /// indicatif hides it where stderr is no terminal.
