@@ -197,7 +197,9 @@ fn confined_words(source: &Source) -> Vec<String> {
     let mut keep =
         |found: bool, what: &str, home: &str| out.extend(found.then(|| format!("{what} lives in {home} only")));
     if source.is_rust() {
-        keep(tokens.contains(&"unsafe") && !under("src/speech/asr/"), "unsafe", "src/speech/asr");
+        // The test of our quantised blocks calls the C function that they are held against.
+        let home = under("src/speech/asr/") || source.path == "tests/it/quantise.rs";
+        keep(tokens.contains(&"unsafe") && !home, "unsafe", "src/speech/asr");
     }
     if source.in_src() {
         let grpc = under("src/api/grpc/") || source.path == "src/api/grpc.rs";

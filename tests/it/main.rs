@@ -1,7 +1,20 @@
 //! The integration tests: one binary, one module a subject.
-#![cfg(feature = "server")]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops where it finds something else than it expects")]
+#![cfg(all(feature = "server", feature = "whisper"))]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "a test stops where it finds something else than it expects"
+)]
 
+mod bad_input;
+mod commands;
 mod models;
+mod operations;
+mod protocol;
 mod quantise;
+mod reflection;
+mod streaming;
 mod support;
+mod vad;

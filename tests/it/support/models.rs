@@ -31,7 +31,7 @@ pub(crate) fn recordings() -> PathBuf {
 }
 
 #[expect(clippy::disallowed_methods, reason = "where tests keep models is no setting of the product")]
-fn dir() -> PathBuf {
+pub(crate) fn dir() -> PathBuf {
     if let Ok(dir) = std::env::var("VIVAVOCE_MODELS") {
         return dir.into();
     }

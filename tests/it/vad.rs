@@ -1,37 +1,29 @@
 //! The speech detector with its real weights on real speech, against whisper.cpp and the published network.
-//!
-//! `VIVAVOCE_VAD_MODEL` names the weights (`ggml-silero-v6.2.0.bin`), `VIVAVOCE_SPEECH` the folder of recordings; without
-//! them each test says that it was skipped.
 
-#![expect(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
-#![expect(clippy::print_stderr, reason = "a skipped test says so, and figures are worth reading")]
-
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use vivavoce::speech::vad::detector::ChannelDetector;
-use vivavoce::speech::vad::model::SileroModel;
-use vivavoce::speech::vad::network::{Lead, SileroStream};
-use vivavoce::speech::vad::thresholds::{START, STOP};
-use vivavoce::speech::vad::{FRAME, SpeechDetector};
+use vivavoce::speech::vad::{
+    FRAME, SpeechDetector,
+    detector::ChannelDetector,
+    model::SileroModel,
+    network::{Lead, SileroStream},
+    thresholds::{START, STOP},
+};
 
-/// The path in an environment variable, or a note that the test is skipped.
-fn given(variable: &str) -> Option<PathBuf> {
-    let path = std::env::var_os(variable).map(PathBuf::from);
-    if path.is_none() {
-        eprintln!("skipped: {variable} is not set");
-    }
-    path
-}
+use crate::support::{
+    models::store_with,
+    speech::{Folder, say},
+};
 
-fn model() -> Option<Arc<SileroModel>> {
-    let bytes = std::fs::read(given("VIVAVOCE_VAD_MODEL")?).unwrap();
-    Some(Arc::new(SileroModel::parse(&bytes).unwrap()))
+fn model() -> Arc<SileroModel> {
+    let model = store_with(&["silero-vad"]).load("silero-vad").unwrap();
+    Arc::new(SileroModel::parse(&model.bytes).unwrap())
 }
 
 /// One channel of a 16 kHz, 16-bit WAV file, filled up with silence to whole frames.
 fn recording(file: &str, channel: usize) -> Option<Vec<f32>> {
-    let mut reader = hound::WavReader::open(given("VIVAVOCE_SPEECH")?.join(file)).unwrap();
+    let folder = Folder::given_or_say(file)?;
+    let mut reader = hound::WavReader::open(folder.dir.join(file)).unwrap();
     let spec = reader.spec();
     assert_eq!((spec.sample_rate, spec.bits_per_sample), (16_000, 16), "{file}");
     let samples = reader.samples::<i16>().skip(channel).step_by(usize::from(spec.channels));
@@ -61,17 +53,17 @@ fn share(of: &[f32], at_least: f32) -> f64 {
 fn check_close(ours: &[f32], theirs: &[f32], tolerance: f32) {
     assert_eq!(ours.len(), theirs.len());
     let worst = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    eprintln!("{} frames, largest difference {worst:.6}", ours.len());
+    say(&format!("{} frames, largest difference {worst:.6}", ours.len()));
     assert!(worst <= tolerance, "largest difference {worst}");
 }
 
 /// whisper.cpp rounds the input of every convolution to half precision, which is all that differs: with the same rounding
 /// put into the stream the largest difference fell from 0.0016 to 0.0003.
-#[cfg(feature = "whisper")]
 #[test]
 fn with_its_lead_the_stream_gives_what_whisper_cpp_gives_for_the_whole_recording() {
     use whisper_rs::{WhisperVadContext, WhisperVadContextParams};
-    let (Some(model), Some(path)) = (model(), given("VIVAVOCE_VAD_MODEL")) else { return };
+    let store = store_with(&["silero-vad"]);
+    let (model, path) = (model(), store.path(&store.entry("silero-vad").unwrap()));
     for (file, channel) in [("en/jfk.wav", 0), ("court/court-fr-en.wav", 1), ("degraded/jfk-pink-snr0.wav", 0)] {
         let Some(samples) = recording(file, channel) else { return };
         let mut params = WhisperVadContextParams::default();
@@ -87,8 +79,8 @@ fn with_its_lead_the_stream_gives_what_whisper_cpp_gives_for_the_whole_recording
 /// context. The ggml file keeps most weights in half precision, hence the tolerance.
 #[test]
 fn the_stream_gives_what_the_published_network_gives() {
-    let (Some(model), Some(samples)) = (model(), recording("en/jfk.wav", 0)) else { return };
-    let published = include_str!("data/vad/jfk-silero-6.2-onnx.txt");
+    let (model, Some(samples)) = (model(), recording("en/jfk.wav", 0)) else { return };
+    let published = include_str!("../data/vad/jfk-silero-6.2-onnx.txt");
     let published: Vec<f32> = published.split_whitespace().map(|value| value.parse().unwrap()).collect();
     let ours = probabilities(&mut SileroStream::new(model), &samples);
     check_close(&ours[..published.len()], &published, 5e-3);
@@ -96,26 +88,26 @@ fn the_stream_gives_what_the_published_network_gives() {
 
 #[test]
 fn quiet_speech_is_heard_as_well_as_loud_speech() {
-    let (Some(model), Some(samples)) = (model(), recording("en/jfk.wav", 0)) else { return };
+    let (model, Some(samples)) = (model(), recording("en/jfk.wav", 0)) else { return };
     let mut detector = ChannelDetector::new(model);
     let loud = share(&probabilities(&mut detector, &at_peak(&samples, -3.0)), START);
     for peak_db in [-30.0, -40.0, -50.0, -60.0] {
         detector.reset();
         let quiet = share(&probabilities(&mut detector, &at_peak(&samples, peak_db)), START);
-        eprintln!("peak {peak_db} dBFS: {quiet:.3} of frames, {loud:.3} when loud");
+        say(&format!("peak {peak_db} dBFS: {quiet:.3} of frames, {loud:.3} when loud"));
         assert!(quiet > 0.9 * loud, "peak {peak_db} dBFS: {quiet} of frames, {loud} when loud");
     }
 }
 
 #[test]
 fn what_nobody_says_is_not_heard() {
-    let Some(model) = model() else { return };
+    let model = model();
     for file in ["nospeech/nospeech-silence-noise.wav", "nospeech/nospeech-loud-noise.wav"] {
         let Some(samples) = recording(file, 0) else { return };
         for peak_db in [-1.0, -20.0, -40.0, -60.0] {
             let heard = probabilities(&mut ChannelDetector::new(Arc::clone(&model)), &at_peak(&samples, peak_db));
             let most = heard.iter().copied().fold(0.0, f32::max);
-            eprintln!("{file}, peak {peak_db} dBFS: at most {most:.3}");
+            say(&format!("{file}, peak {peak_db} dBFS: at most {most:.3}"));
             assert!(most < START, "{file}, peak {peak_db} dBFS: {most}");
         }
     }
@@ -123,7 +115,7 @@ fn what_nobody_says_is_not_heard() {
 
 /// Start and end of every turn of a channel, in seconds, from the table beside the recordings.
 fn turns(recording: &str, channel: &str) -> Option<Vec<(f64, f64)>> {
-    let table = std::fs::read_to_string(given("VIVAVOCE_SPEECH")?.join("segments.tsv")).unwrap();
+    let table = std::fs::read_to_string(Folder::given_or_say("turns")?.dir.join("segments.tsv")).unwrap();
     let rows = table.lines().map(|line| line.split('\t').collect::<Vec<_>>());
     let rows = rows.filter(|row| row[0] == recording && row[2] == channel);
     Some(rows.map(|row| (row[5].parse().unwrap(), row[6].parse().unwrap())).collect())
@@ -131,7 +123,7 @@ fn turns(recording: &str, channel: &str) -> Option<Vec<(f64, f64)>> {
 
 #[test]
 fn every_turn_of_witness_and_interpreter_is_heard_and_no_pause_is() {
-    let Some(model) = model() else { return };
+    let model = model();
     for (channel, name) in ["1", "2"].into_iter().enumerate() {
         let Some(samples) = recording("court/court-fr-en.wav", channel) else { return };
         let Some(turns) = turns("court-fr-en", name) else { return };

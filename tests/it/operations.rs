@@ -1,0 +1,119 @@
+//! What operators rely on: readiness, metrics, stopping, silence of the log about what was said.
+
+use std::path::Path;
+
+use vivavoce::api::grpc::pb::{self, stream_request::Kind as In};
+
+use crate::support::{
+    program::Served,
+    server::{Open, Running, audio, channel, http, start, stream},
+    speech::Speech,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readiness_and_metrics_tell_what_goes_on() {
+    let mut running = Running::start().await;
+    let (status, body) = http(running.admin, "/readyz").await;
+    assert!(status.contains("200"), "{status} {body}");
+    assert!(http(running.admin, "/healthz").await.0.contains("200"));
+    let speech = Speech::english();
+    let heard = running.hear(&speech, 100).await;
+    let (status, metrics) = http(running.admin, "/metrics").await;
+    assert!(status.contains("200"));
+    let value = |name: &str| -> f64 {
+        let line = metrics.lines().find(|l| l.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {metrics}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    // The engine and its counters are shared with other tests of this process.
+    let seconds = speech.frames() as f64 / f64::from(speech.format.sample_rate_hz);
+    let received = "vivavoce_audio_received_seconds_total{encoding=\"pcm_s16le\"}";
+    assert!(value(received) >= seconds, "{} of {seconds}", value(received));
+    assert!(value("vivavoce_utterances_total{captions=\"shown\"}") >= heard.finals.len() as f64);
+    assert!(value("vivavoce_decode_seconds_count{pass=\"final\"}") >= heard.finals.len() as f64);
+    assert!(value("vivavoce_streams_opened_total") >= 1.0);
+    assert!(value("vivavoce_journal_sync_seconds_count") >= 1.0);
+    for word in heard.text(1).split_whitespace().filter(|w| w.len() > 6) {
+        assert!(!metrics.contains(word), "{word} is in the metrics");
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopping_server_finishes_what_was_said() {
+    let mut running = Running::start().await;
+    let speech = Speech::english();
+    let hearing = running.open(vec![channel(1, "judge", &["en"], speech.format)]).await;
+    let mut open = Open::new(&mut running.client, vec![In::Start(start(&hearing))]).await.unwrap();
+    for chunk in speech.chunks_ms(100) {
+        open.send(audio(1, chunk)).await;
+    }
+    open.send(In::Marker(pb::Marker { id: 1 })).await;
+    // All of it has arrived when the last sample is durable.
+    loop {
+        if let Some(pb::stream_response::Kind::Stored(stored)) = open.next().await
+            && stored.durable_through_sample == speech.frames()
+        {
+            break;
+        }
+    }
+    running.stop().await;
+    let heard = open.rest().await;
+    assert_eq!(heard.refused.as_ref().map(tonic::Status::code), Some(tonic::Code::Unavailable), "{:?}", heard.refused);
+    assert!(speech.word_errors(&heard.text(1)) < 15.0, "{}", heard.text(1));
+}
+
+/// Files of a folder that contain any of the `words`.
+fn holding(dir: &Path, words: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(holding(&path, words));
+        } else {
+            let bytes = std::fs::read(&path).unwrap();
+            let text = String::from_utf8_lossy(&bytes);
+            found.extend(words.iter().filter(|w| text.contains(**w)).map(|w| format!("{w} in {}", path.display())));
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_program_serves_says_nothing_of_what_was_said_and_ends_well_at_sigterm() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path(), "trace");
+    let mut client = crate::support::server::connect(served.address.parse().unwrap()).await;
+    let speech = Speech::english();
+    let label = "the protected witness Zdzislawa";
+    let request = pb::OpenHearingRequest {
+        reference: "reference-Quetzalcoatl".to_owned(),
+        channels: vec![channel(1, label, &["en"], speech.format)],
+    };
+    let hearing = client.open_hearing(request).await.unwrap().into_inner().hearing_id;
+    let chunks = speech.chunks_ms(100).map(|samples| audio(1, samples)).collect();
+    let heard = stream(&mut client, start(&hearing), chunks).await;
+    assert!(speech.word_errors(&heard.text(1)) < 15.0);
+    assert!(http(served.admin.parse().unwrap(), "/readyz").await.0.contains("200"));
+    // One that is under way when the signal comes.
+    let mut open = Open::new(&mut client, vec![In::Start(start(&hearing))]).await.unwrap();
+    open.send_until(&speech, 1, |said| matches!(said, pb::stream_response::Kind::Partial(_))).await;
+    served.signal("TERM");
+    let ended = open.rest().await;
+    assert!(!ended.finals.is_empty(), "what was said before the signal has its text");
+    assert_eq!(ended.refused.as_ref().map(tonic::Status::code), Some(tonic::Code::Unavailable), "{:?}", ended.refused);
+    let (code, said) = tokio::task::spawn_blocking(|| served.end()).await.unwrap();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("hearing opened"), "it was logged what happened: {said}");
+    let text = heard.text(1);
+    let mut secrets: Vec<&str> = text.split_whitespace().filter(|w| w.chars().count() > 6).collect();
+    assert!(!secrets.is_empty());
+    secrets.extend(["Zdzislawa", "Quetzalcoatl"]);
+    let trimmed: Vec<&str> = secrets.iter().map(|w| w.trim_matches(|c: char| !c.is_alphanumeric())).collect();
+    for secret in &trimmed {
+        assert!(!said.contains(secret), "{secret} is in the log");
+    }
+    // Without a cipher text does lie in the store; it lies nowhere else.
+    let elsewhere: Vec<String> =
+        holding(dir.path(), &trimmed).into_iter().filter(|f| !f.contains("record.sqlite")).collect();
+    assert!(elsewhere.is_empty(), "{elsewhere:?}");
+}
