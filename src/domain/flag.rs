@@ -16,7 +16,7 @@ pub enum FlagCode {
     Repetition,
     /// More or fewer words a second than people speak.
     ImplausibleRate,
-    /// The language heard is not certain among those allowed.
+    /// The language heard is not certain among those allowed, or another one is spoken.
     UncertainLanguage,
     /// Letters of a script that none of the allowed languages uses.
     UnexpectedScript,
@@ -70,7 +70,7 @@ impl FlagCode {
             Self::NoSpeechUnderWords => "no speech was detected under these words",
             Self::Repetition => "the same words repeat, as in a loop",
             Self::ImplausibleRate => "more or fewer words than people speak in that time",
-            Self::UncertainLanguage => "the language is not certain among those allowed",
+            Self::UncertainLanguage => "the language is not certain, or is none of those allowed",
             Self::UnexpectedScript => "letters of a script that no allowed language uses",
             Self::ClippedAudio => "the audio is clipped (recorded too loud)",
             Self::LowAudio => "the audio is very low",

@@ -10,7 +10,7 @@ use crate::domain::language::LanguageTag;
 
 /// The languages written without spaces between words. Their error rate is over characters: a word error rate would
 /// measure the segmenter and not the recogniser.
-const BY_CHARACTERS: [&str; 9] = ["zh", "ja", "yue", "th", "lo", "my", "km", "bo", "dz"];
+const BY_CHARACTERS: [&str; 10] = ["zh", "cmn", "ja", "yue", "th", "lo", "my", "km", "bo", "dz"];
 
 /// English sounds of hesitation; the references of most sets leave them out.
 const HESITATIONS: [&str; 7] = ["uh", "um", "uhm", "hmm", "mm", "mhm", "mmm"];

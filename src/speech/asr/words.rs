@@ -21,7 +21,7 @@ pub(super) struct Token {
 
 /// Languages written without spaces between words (as in OpenAI's `split_to_word_tokens`): there each character that
 /// tokens complete counts as a word.
-const UNSPACED: [&str; 8] = ["zh", "ja", "th", "lo", "my", "yue", "km", "bo"];
+const UNSPACED: [&str; 9] = ["zh", "cmn", "ja", "th", "lo", "my", "yue", "km", "bo"];
 
 /// The words of `tokens` in a window that begins at `start` and is `length` ticks long.
 pub(super) fn assemble(tokens: &[Token], language: &LanguageTag, start: Tick, length: u64) -> Vec<HeardWord> {

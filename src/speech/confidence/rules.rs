@@ -126,7 +126,7 @@ pub(super) fn implausible_rate(hypothesis: &Hypothesis, sound: &Sound<'_>, flags
     let text = hypothesis.words.iter().flat_map(|w| w.text.chars());
     let characters = u32::try_from(text.filter(|c| c.is_alphanumeric()).count()).unwrap_or(u32::MAX);
     let rate = f64::from(characters) / seconds;
-    let dense = matches!(hypothesis.language.primary(), "zh" | "yue" | "ja");
+    let dense = matches!(hypothesis.language.primary(), "zh" | "cmn" | "yue" | "ja");
     let most = if dense { MOST_IDEOGRAPHS_PER_SECOND } else { MOST_CHARACTERS_PER_SECOND };
     let least = if dense { LEAST_CHARACTERS_PER_SECOND / 3.0 } else { LEAST_CHARACTERS_PER_SECOND };
     let limit = if rate > most { most } else { least };

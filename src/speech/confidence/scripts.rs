@@ -62,7 +62,7 @@ fn scripts(language: &LanguageTag) -> &'static [Script] {
         "my" => &[Script::Myanmar],
         "km" => &[Script::Khmer],
         "bo" => &[Script::Tibetan],
-        "zh" | "yue" => &[Script::Han, Script::Bopomofo, Script::Latin],
+        "zh" | "cmn" | "yue" => &[Script::Han, Script::Bopomofo, Script::Latin],
         "ja" => &[Script::Han, Script::Hiragana, Script::Katakana, Script::Latin],
         "ko" => &[Script::Hangul, Script::Han, Script::Latin],
         _ => &[Script::Latin],
