@@ -1,6 +1,8 @@
 //! The composition root: configuration becomes parts, parts become a server. Only here is the system asked for the time
 //! and for chance.
 
+pub mod isolation;
+
 use std::{
     fs,
     net::SocketAddr,
@@ -28,7 +30,7 @@ use crate::{
     },
     models::{
         ModelError,
-        manifest::{Alignment, ModelKind},
+        manifest::ModelKind,
         store::{ModelStore, VerifiedModel},
     },
     record::{
@@ -42,14 +44,16 @@ use crate::{
     speech::{
         asr::{
             AsrError, Pass, Recognizer,
+            child::{ChildRecognizer, ChildSettings},
             pool::Pool,
-            whisper::{AlignmentHeads, PassParameters, Whisper, WhisperOptions, WhisperWeights},
         },
         front::FrontConfig,
         vad::{SpeechDetector, VadError, detector::ChannelDetector, model::SileroModel},
     },
     telemetry::{DecodePass, Metrics, Queue},
 };
+
+use self::isolation::Isolation;
 
 /// What the engine is made of.
 #[derive(Clone, Debug)]
@@ -68,6 +72,8 @@ pub struct EngineSettings {
     pub beam: u8,
     /// Where utterances end and how often partials come.
     pub front: FrontConfig,
+    /// In which process it runs.
+    pub isolation: Isolation,
 }
 
 /// What the server is made of.
@@ -218,18 +224,12 @@ impl Engine {
     /// What is wrong with the models, or with the memory.
     pub fn load(settings: &EngineSettings) -> Result<Self, AppError> {
         let store = ModelStore::open(&settings.models)?;
-        let weights = of_kind(store.load(&settings.model)?, ModelKind::Whisper, "recogniser")?;
+        let metrics = Arc::new(Metrics::new());
+        let (recognizer, languages) = recognizer(settings, &store, &metrics)?;
         let detector = of_kind(store.load(&settings.vad_model)?, ModelKind::Vad, "speech detector")?;
         let silero = SileroModel::parse(&detector.bytes)
             .map_err(|source| AppError::Detector { name: detector.name.clone(), source })?;
         let silero = Arc::new(silero);
-        let options = options(settings, &weights.alignment);
-        let whisper = Whisper::load(
-            &WhisperWeights { name: &weights.name, sha256: weights.sha256, bytes: &weights.bytes },
-            options,
-        )?;
-        let recognizer: Arc<dyn Recognizer> = Arc::new(whisper);
-        let metrics = Arc::new(Metrics::new());
         let counted = Arc::clone(&metrics);
         let observer = Arc::new(move |pass, waited, took| {
             let (queue, pass) = match pass {
@@ -247,7 +247,7 @@ impl Engine {
                 let detector: Box<dyn SpeechDetector> = Box::new(ChannelDetector::new(Arc::clone(&silero)));
                 detector
             }),
-            languages: weights.languages.iter().map(ToString::to_string).collect(),
+            languages,
             metrics,
             front: settings.front.clone(),
         })
@@ -270,18 +270,31 @@ fn of_kind(model: VerifiedModel, kind: ModelKind, wanted: &'static str) -> Resul
     if model.kind == kind { Ok(model) } else { Err(AppError::ModelKind { name: model.name, wanted }) }
 }
 
-fn options(settings: &EngineSettings, alignment: &Alignment) -> WhisperOptions {
-    let usual = WhisperOptions::default();
-    let pair = |[layer, head]: &[u32; 2]| Some((u16::try_from(*layer).ok()?, u16::try_from(*head).ok()?));
-    WhisperOptions {
-        threads: settings.threads_per_worker,
-        last: PassParameters { beam: settings.beam, ..usual.last },
-        alignment: match alignment {
-            Alignment::Preset(name) => AlignmentHeads::Published(name.clone()),
-            Alignment::Heads(heads) => AlignmentHeads::Given(heads.iter().filter_map(pair).collect()),
-            Alignment::Unknown => AlignmentHeads::Unknown,
-        },
-        ..usual
+/// The recogniser, and the languages that its model is for.
+fn recognizer(
+    settings: &EngineSettings,
+    store: &ModelStore,
+    metrics: &Arc<Metrics>,
+) -> Result<(Arc<dyn Recognizer>, Vec<String>), AppError> {
+    match &settings.isolation {
+        Isolation::None => {
+            let (whisper, languages) =
+                isolation::whisper(store, &settings.model, settings.threads_per_worker, settings.beam)?;
+            Ok((Arc::new(whisper), languages))
+        }
+        Isolation::Child { program, log } => {
+            // What a process loads it verifies itself. This one only says in its own words what is wrong with a model.
+            let entry = store.verify(&settings.model)?;
+            if entry.kind != ModelKind::Whisper {
+                return Err(AppError::ModelKind { name: entry.name, wanted: "recogniser" });
+            }
+            let arguments = isolation::arguments(settings, log);
+            let child = ChildSettings::new(program.clone(), arguments, settings.model.clone());
+            let counted = Arc::clone(metrics);
+            let observer = Arc::new(move |loss| counted.engine_restarted(isolation::counted(loss)));
+            let recognizer = ChildRecognizer::start(child, observer)?;
+            Ok((Arc::new(recognizer), entry.languages.iter().map(ToString::to_string).collect()))
+        }
     }
 }
 

@@ -53,6 +53,21 @@ pub enum Refusal {
     NotReady,
 }
 
+/// How an engine's process was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EngineLoss {
+    /// It could not be started.
+    NotStarted,
+    /// It ended by itself.
+    Exited,
+    /// A signal ended it: an abort, the system when memory ran out, a person.
+    Killed,
+    /// It did not answer in time.
+    Hung,
+    /// What it said was no answer.
+    Broken,
+}
+
 /// The text of one label. Each value is a word of a closed list, so that a metric never grows without bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Label(&'static str);
@@ -114,6 +129,7 @@ pub struct Metrics {
     flags: Family<ByCode, Counter>,
     decode: Family<ByPass, Histogram, Buckets>,
     decode_failures: Family<ByPass, Counter>,
+    engine_restarts: Family<ByReason, Counter>,
     final_latency: Histogram,
     queue_depth: Family<ByQueue, Gauge>,
     queue_wait: Family<ByQueue, Histogram, Buckets>,
@@ -142,6 +158,7 @@ impl Metrics {
             flags: Family::default(),
             decode: Family::new_with_constructor(DECODE),
             decode_failures: Family::default(),
+            engine_restarts: Family::default(),
             final_latency: LATENCY.new_metric(),
             queue_depth: Family::default(),
             queue_wait: Family::new_with_constructor(LATENCY),
@@ -174,6 +191,8 @@ impl Metrics {
         r.register_with_unit("decode", help, Unit::Seconds, self.decode.clone());
         let help = "Windows that could not be decoded, by what they were for";
         r.register("decode_failures", help, self.decode_failures.clone());
+        let help = "Processes of the engine that were lost and replaced, by reason";
+        r.register("engine_restarts", help, self.engine_restarts.clone());
         let help = "From the arrival of an utterance's last audio to its place on the record";
         r.register_with_unit("final_latency", help, Unit::Seconds, self.final_latency.clone());
         r.register("queue_depth", "Jobs that wait now, by queue", self.queue_depth.clone());
@@ -202,6 +221,11 @@ impl Metrics {
         for pass in [DecodePass::Partial, DecodePass::Final] {
             drop(self.decode.get_or_create(&pass.as_str().into()));
             drop(self.decode_failures.get_or_create(&pass.as_str().into()));
+        }
+        for loss in
+            [EngineLoss::NotStarted, EngineLoss::Exited, EngineLoss::Killed, EngineLoss::Hung, EngineLoss::Broken]
+        {
+            drop(self.engine_restarts.get_or_create(&loss.as_str().into()));
         }
         for queue in [Queue::AsrFinals, Queue::AsrPartials, Queue::RecordWrites, Queue::ClientEvents] {
             drop(self.queue_depth.get_or_create(&queue.as_str().into()));
@@ -245,6 +269,11 @@ impl Metrics {
     /// A window could not be decoded. One that was cancelled or replaced is none of these.
     pub fn decode_failed(&self, pass: DecodePass) {
         self.decode_failures.get_or_create(&pass.as_str().into()).inc();
+    }
+
+    /// A process of the engine was lost; another one takes its place.
+    pub fn engine_restarted(&self, loss: EngineLoss) {
+        self.engine_restarts.get_or_create(&loss.as_str().into()).inc();
     }
 
     /// How many jobs wait in a queue now.
@@ -303,6 +332,18 @@ impl DecodePass {
     }
 }
 
+impl EngineLoss {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotStarted => "not_started",
+            Self::Exited => "exited",
+            Self::Killed => "killed",
+            Self::Hung => "hung",
+            Self::Broken => "broken",
+        }
+    }
+}
+
 impl Queue {
     const fn as_str(self) -> &'static str {
         match self {
@@ -356,6 +397,7 @@ mod tests {
         metrics.utterance(CaptionState::Withheld, flags, Duration::from_millis(1_200));
         metrics.decoded(DecodePass::Final, Duration::from_millis(120));
         metrics.decode_failed(DecodePass::Partial);
+        metrics.engine_restarted(EngineLoss::Hung);
         metrics.queue_depth(Queue::AsrFinals, 3);
         metrics.queue_waited(Queue::AsrFinals, Duration::from_secs(1));
         metrics.queue_rejected(Queue::AsrPartials);
@@ -375,6 +417,8 @@ mod tests {
             "vivavoce_decode_seconds_bucket{le=\"0.1\",pass=\"final\"} 0",
             "vivavoce_decode_seconds_bucket{le=\"0.2\",pass=\"final\"} 1",
             "vivavoce_decode_failures_total{pass=\"partial\"} 1",
+            "vivavoce_engine_restarts_total{reason=\"hung\"} 1",
+            "vivavoce_engine_restarts_total{reason=\"killed\"} 0",
             "vivavoce_final_latency_seconds_sum 1.2",
             "vivavoce_queue_depth{queue=\"asr_finals\"} 3",
             "vivavoce_queue_wait_seconds_count{queue=\"asr_finals\"} 1",

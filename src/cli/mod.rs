@@ -4,6 +4,7 @@
 pub mod demo;
 
 pub mod doctor;
+pub mod engine;
 pub mod evaluate;
 pub mod models;
 mod screen;
@@ -20,7 +21,10 @@ use clap::{Parser, Subcommand};
 use self::doctor::checks::{ModelCondition, ModelState};
 use crate::{
     api::grpc::client::ClientError,
-    app::{AppError, EngineSettings, ServerSettings, SystemWorld},
+    app::{
+        AppError, EngineSettings, ServerSettings, SystemWorld,
+        isolation::{Isolation, OWN_PROGRAM},
+    },
     config::{Config, ConfigError, flags::FlagOverrides},
     domain::{
         channel::LabelError,
@@ -31,7 +35,8 @@ use crate::{
     hearing::{HearingError, world::World},
     models::{ModelError, store::ModelStore},
     record::export::ExportError,
-    speech::{audio::AudioError, front::FrontConfig},
+    speech::{asr::child::serve::ServeError, audio::AudioError, front::FrontConfig},
+    telemetry::log::LogSettings,
 };
 
 /// Courtroom audio in, timestamped and flagged text out, on the court's own machine.
@@ -67,6 +72,9 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     /// Show the settings in force and where each comes from
     Settings,
+    /// Decode for the service that started this process
+    #[command(hide = true)]
+    Engine(engine::EngineArgs),
 }
 
 /// Arguments that do not go together.
@@ -104,6 +112,12 @@ pub fn run(cli: Cli, environment: Vec<(String, String)>) -> ExitCode {
 }
 
 fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> anyhow::Result<ExitCode> {
+    // What it needs is in its arguments: settings that were changed since the service started must not keep it from starting
+    // anew.
+    if let Command::Engine(args) = &cli.command {
+        engine::run(args)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let config = Config::load(cli.config.as_deref(), environment.into_iter(), &cli.flags)?;
     match cli.command {
         Command::Serve(args) => serve::run(&args, &config)?,
@@ -114,6 +128,7 @@ fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> anyhow::Result<Exit
         Command::Doctor(args) => return doctor::run(&args, &config, SystemWorld.now(), &|| model_states(&config)),
         Command::Evaluate(args) => evaluate::run(&args, &config)?,
         Command::Settings => talk::data(&config.describe())?,
+        Command::Engine(args) => engine::run(&args)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -126,7 +141,7 @@ fn kind_of(error: &anyhow::Error) -> FaultKind {
         };
     }
     for cause in error.chain() {
-        first_of!(cause; UsageError, LanguageError, LabelError, ConfigError, AppError, HearingError, ModelError, AudioError, ClientError, ExportError, EvaluationError);
+        first_of!(cause; UsageError, LanguageError, LabelError, ConfigError, AppError, HearingError, ModelError, AudioError, ClientError, ExportError, EvaluationError, ServeError);
     }
     FaultKind::Internal
 }
@@ -158,7 +173,16 @@ fn refused(error: &ModelError) -> ModelCondition {
     ModelCondition::Refused { reason: error.to_string() }
 }
 
-/// The engine that the settings describe.
+/// The engine that the settings describe, for a server, whose log is `log`.
+fn serving_settings(config: &Config, log: LogSettings) -> EngineSettings {
+    let isolation = match config.recognition.isolate {
+        true => Isolation::Child { program: OWN_PROGRAM.into(), log },
+        false => Isolation::None,
+    };
+    EngineSettings { isolation, ..engine_settings(config) }
+}
+
+/// The engine that the settings describe, in this process.
 fn engine_settings(config: &Config) -> EngineSettings {
     EngineSettings {
         models: config.data.models.clone(),
@@ -174,6 +198,7 @@ fn engine_settings(config: &Config) -> EngineSettings {
                 .partial_step
                 .map_or(0, |step| u32::try_from(step.as_millis()).unwrap_or(u32::MAX)),
         },
+        isolation: Isolation::None,
     }
 }
 

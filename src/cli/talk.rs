@@ -43,15 +43,24 @@ pub(super) fn colours() -> bool {
 
 /// Logs to stderr as the settings say.
 pub(super) fn log(config: &Config) -> Result<(), TelemetryError> {
-    log_lines::init(&config.log, Colour::of_stderr(Some(&no_color())))
+    log_as(&config.log)
 }
 
-/// Logs to stderr what is worth a warning: for commands that a person watches. Settings that name a filter are kept.
+/// Logs to stderr as [`quiet`] says.
 pub(super) fn log_quietly(config: &Config) -> Result<(), TelemetryError> {
-    let usual = LogSettings::default();
-    let quiet = LogSettings { filter: "warn".to_owned(), ..config.log.clone() };
-    let chosen = if config.log.filter == usual.filter { &quiet } else { &config.log };
-    log_lines::init(chosen, Colour::of_stderr(Some(&no_color())))
+    log_as(&quiet(config))
+}
+
+/// What is worth a warning: for commands that a person watches. Settings that name a filter are kept.
+pub(super) fn quiet(config: &Config) -> LogSettings {
+    let usual = config.log.filter == LogSettings::default().filter;
+    let filter = if usual { "warn".to_owned() } else { config.log.filter.clone() };
+    LogSettings { filter, ..config.log.clone() }
+}
+
+/// Logs to stderr in this way.
+pub(super) fn log_as(settings: &LogSettings) -> Result<(), TelemetryError> {
+    log_lines::init(settings, Colour::of_stderr(Some(&no_color())))
 }
 
 fn no_color() -> String {

@@ -108,6 +108,8 @@ pub struct RecognitionConfig {
     pub partial_step: Option<Duration>,
     /// Hypotheses kept side by side in a final pass, 1 to 8.
     pub beam: NonZeroUsize,
+    /// Whether a server runs each decode's engine in a process of its own.
+    pub isolate: bool,
 }
 
 impl Config {

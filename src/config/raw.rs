@@ -47,6 +47,7 @@ pub(super) struct RawRecognition {
     pub(super) workers: Option<i64>,
     pub(super) partial_step_ms: Option<i64>,
     pub(super) beam: Option<i64>,
+    pub(super) isolate: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -57,7 +58,7 @@ pub(super) struct RawLog {
 }
 
 /// Every key, and whether it is text: a variable's or flag's value is taken for text as it stands, and read for the rest.
-pub(super) const KEYS: [(&str, Form); 22] = [
+pub(super) const KEYS: [(&str, Form); 23] = [
     ("server.listen", Form::Text),
     ("server.admin_listen", Form::Text),
     ("server.max_streams", Form::Parsed),
@@ -71,6 +72,7 @@ pub(super) const KEYS: [(&str, Form); 22] = [
     ("recognition.workers", Form::Parsed),
     ("recognition.partial_step_ms", Form::Parsed),
     ("recognition.beam", Form::Parsed),
+    ("recognition.isolate", Form::Parsed),
     ("endpoint.start_threshold", Form::Parsed),
     ("endpoint.stop_threshold", Form::Parsed),
     ("endpoint.pre_roll_ms", Form::Parsed),
@@ -275,6 +277,7 @@ fn in_words(expected: &str) -> String {
         "u32" => "a whole number from 0 to 4294967295",
         "f32" => "a number",
         "a sequence" => "a list",
+        "a boolean" => "true or false",
         "a string" => "text",
         _ if expected.starts_with("struct ") => GROUP,
         other => other,

@@ -54,6 +54,7 @@ pub(super) fn resolve(typed: &Typed, cores: NonZeroUsize, faults: &mut Vec<KeyFa
         workers: check.count("recognition.workers", recognition.workers, fitting, (1, MOST_WORKERS)),
         partial_step: step,
         beam: check.count("recognition.beam", recognition.beam, 5, (1, 8)),
+        isolate: recognition.isolate.unwrap_or(true),
     };
 
     check.endpoint(endpoint);

@@ -34,6 +34,7 @@ fn without_any_setting_the_service_stays_on_this_machine_and_uses_each_core_once
     assert_eq!((config.recognition.model.as_str(), config.recognition.vad_model.as_str()), ("base", "silero-vad"));
     assert_eq!((config.recognition.workers, config.recognition.threads_per_worker.get()), (TWO, 1));
     assert_eq!((config.recognition.partial_step, config.recognition.beam.get()), (Some(Duration::from_secs(1)), 5));
+    assert!(config.recognition.isolate);
     assert_eq!(config.endpoint, EndpointConfig::default());
     assert_eq!((config.log.format, config.log.filter.as_str()), (LogFormat::Text, "info,whisper_rs=warn"));
 }
@@ -87,6 +88,7 @@ fn each_fault_in_a_file_is_named_with_its_key_and_remedy() {
     refused("[log]\nfilter = {}", "log.filter is a group: text is needed");
     refused("[recognition]\nbeam = 1.5", "recognition.beam is 1.5: a whole number is needed");
     refused("[recognition]\nbeam = true", "recognition.beam is true: a whole number is needed");
+    refused("[recognition]\nisolate = 1", "recognition.isolate is 1: true or false is needed");
     refused("[recognition]\nbeam = 9", "recognition.beam is 9: 1 to 8 can be set");
     refused(
         "[recognition]\npartial_step_ms = 100",
@@ -183,6 +185,7 @@ fn the_description_is_a_file_of_the_same_settings() {
     let told = set(&[
         "data.dir=a \"b\" \\",
         "recognition.partial_step_ms=0",
+        "recognition.isolate=false",
         "endpoint.stop_threshold=0.3",
         "log.format=json",
     ]);

@@ -1,5 +1,7 @@
 //! What an engine says it heard in one window of audio.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     language::LanguageTag,
     probability::Probability,
@@ -7,7 +9,7 @@ use super::{
 };
 
 /// One word as heard. `score` is the engine's raw number, not a calibrated confidence.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeardWord {
     /// The word with its punctuation, without surrounding white space, never empty.
     pub text: String,
@@ -20,7 +22,7 @@ pub struct HeardWord {
 }
 
 /// The text of one window, word by word, in time order.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hypothesis {
     /// The window that was decoded.
     pub window: TickSpan,

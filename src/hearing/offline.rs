@@ -243,16 +243,20 @@ impl Offline {
         answer
     }
 
-    /// The segment of an utterance. As in a stream, what cannot be decoded twice is kept without words, and flagged.
+    /// The segment of an utterance. As in a stream, what cannot be decoded is kept without words, and flagged.
     fn gather(&self, hearing: HearingId, lanes: &[Lane], decoding: Decoding) -> Result<Segment, HearingError> {
         let Decoding { lane, heard, answer } = decoding;
         let setup = &lanes[lane].setup;
         let received = |answer: Answer| answer.recv().unwrap_or(Err(AsrError::WorkerGone));
-        let hypothesis = match received(answer).or_else(|_failed| received(self.submit(lane, setup, &heard))) {
+        let mut outcome = received(answer);
+        if outcome.as_ref().is_err_and(AsrError::may_pass) {
+            outcome = received(self.submit(lane, setup, &heard));
+        }
+        let hypothesis = match outcome {
             Ok(hypothesis) => hypothesis,
             Err(error @ (AsrError::Cancelled | AsrError::WorkerGone)) => return Err(error.into()),
             Err(error) => {
-                tracing::error!(%error, "an utterance could not be decoded twice; it is kept without words");
+                tracing::error!(%error, "an utterance could not be decoded; it is kept without words");
                 compose::wordless(&heard, setup)
             }
         };

@@ -9,6 +9,7 @@
 )]
 
 mod bad_input;
+mod child;
 mod commands;
 mod models;
 mod operations;

@@ -301,8 +301,8 @@ impl ChannelTask {
         })));
     }
 
-    /// Keeps what a final decode brought. A failure is tried once more; then the utterance goes into the record without
-    /// words, and is flagged as speech without words.
+    /// Keeps what a final decode brought. A failure that may pass is tried once more; then the utterance goes into the record
+    /// without words, and is flagged as speech without words.
     fn on_final(&mut self, number: u64, result: Result<Hypothesis, AsrError>) -> Result<(), HearingError> {
         let Some(index) = number.checked_sub(self.first_number).and_then(|n| usize::try_from(n).ok()) else {
             return Ok(());
@@ -310,13 +310,14 @@ impl ChannelTask {
         let Some(pending) = self.pending.get_mut(index) else { return Ok(()) };
         match result {
             Err(error @ (AsrError::Cancelled | AsrError::WorkerGone)) => return Err(error.into()),
-            Err(_) if !pending.retried => {
+            Err(error) if !pending.retried && error.may_pass() => {
+                tracing::warn!(%error, "an utterance could not be decoded; it is tried once more");
                 pending.retried = true;
                 let (heard, cancel) = (pending.heard.clone(), pending.cancel.clone());
                 self.submit_final(&heard, number, cancel);
             }
             Err(error) => {
-                tracing::error!(%error, "an utterance could not be decoded twice; it is recorded without words");
+                tracing::error!(%error, "an utterance could not be decoded; it is recorded without words");
                 let hypothesis = compose::wordless(&pending.heard, &self.parts.setup);
                 pending.outcome = Some(Ok(hypothesis));
             }

@@ -1,9 +1,11 @@
 //! Recognition: a window of audio in, a [`Hypothesis`] out.
 //!
 //! [`Recognizer`] holds weights that many threads share; each thread asks it for a [`Decoder`] of its own and calls it
-//! blockingly. The request is plain data and the answer too, so that the same pair of traits fits an engine in a child
-//! process.
+//! blockingly. The request is plain data and the answer too, so that the same pair of traits fits an engine in this
+//! process and one in a process of its own ([`child`]).
 
+#[cfg(feature = "server")]
+pub mod child;
 pub mod pool;
 pub mod scripted;
 #[cfg(feature = "whisper")]
@@ -14,10 +16,13 @@ mod words;
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
+
+use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     engine::EngineInfo,
@@ -34,7 +39,8 @@ pub(crate) const SECOND: usize = 16_000;
 pub const MAX_WINDOW: usize = 30 * SECOND;
 
 /// What a window is decoded for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Pass {
     /// While people speak: as cheap as can be, shown and forgotten.
     Partial,
@@ -57,24 +63,64 @@ pub struct DecodeRequest<'a> {
 
 /// A flag that makes a running decode give up at its next step.
 #[derive(Clone, Debug, Default)]
-pub struct CancelFlag(Arc<AtomicBool>);
+pub struct CancelFlag(Arc<Raised>);
+
+#[derive(Debug, Default)]
+struct Raised {
+    flag: AtomicBool,
+    /// Held while the flag is raised, so that who waits does not miss it.
+    door: Mutex<()>,
+    wake: Condvar,
+}
 
 impl CancelFlag {
     /// Asks the decode to stop.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        let held = self.0.door.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.flag.store(true, Ordering::Relaxed);
+        drop(held);
+        self.0.wake.notify_all();
     }
 
     /// Whether it was asked to.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.flag.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the decode is asked to stop, `longest` at most. Gives whether it was.
+    #[must_use]
+    pub fn wait(&self, longest: Duration) -> bool {
+        let held = self.0.door.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.0.wake.wait_timeout_while(held, longest, |()| !self.is_cancelled()));
+        self.is_cancelled()
     }
 
     /// The flag itself, for an engine that polls it from native code.
     #[cfg(feature = "whisper")]
     fn shared(&self) -> &AtomicBool {
-        &self.0
+        &self.0.flag
+    }
+}
+
+/// The languages that a model was trained on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KnownLanguages {
+    /// Whatever is asked for.
+    Any,
+    /// Those whose code (BCP-47's primary subtag) is in the list.
+    Codes(Vec<String>),
+}
+
+impl KnownLanguages {
+    /// Whether the language is among them.
+    #[must_use]
+    pub fn contains(&self, language: &LanguageTag) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Codes(codes) => codes.iter().any(|code| code == language.primary()),
+        }
     }
 }
 
@@ -83,8 +129,13 @@ pub trait Recognizer: fmt::Debug + Send + Sync + 'static {
     /// Engine, weights and parameters of a pass: what goes into the record.
     fn info(&self, pass: Pass) -> &EngineInfo;
 
+    /// The languages that the model was trained on.
+    fn languages(&self) -> &KnownLanguages;
+
     /// Whether the model was trained on this language.
-    fn knows(&self, language: &LanguageTag) -> bool;
+    fn knows(&self, language: &LanguageTag) -> bool {
+        self.languages().contains(language)
+    }
 
     /// A decoder for the calling thread. It stays on that thread.
     ///
@@ -105,7 +156,8 @@ pub trait Decoder {
 }
 
 /// Why a window could not be decoded.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AsrError {
     /// A window without samples or over 30 seconds.
     #[error("window of {samples} samples: an engine takes 1 to {MAX_WINDOW}")]
@@ -130,9 +182,9 @@ pub enum AsrError {
     #[error("engine {engine} failed to {action} (code {code})")]
     Engine {
         /// The engine's name.
-        engine: &'static str,
+        engine: String,
         /// What it was doing.
-        action: &'static str,
+        action: String,
         /// Its own number for the failure.
         code: i32,
     },
@@ -148,6 +200,34 @@ pub enum AsrError {
     /// Decoding panicked; the worker goes on with a fresh decoder.
     #[error("decoding panicked")]
     WorkerPanicked,
+    /// The engine's process was lost at this window, each time on a fresh one.
+    #[error("the engine's process was lost at this window, {tries} times of {tries} (last: {last})")]
+    ProcessLost {
+        /// How often the window was tried.
+        tries: u32,
+        /// How the last one was lost.
+        last: String,
+    },
+    /// The engine's process cannot be started, now.
+    #[error(
+        "the engine's process does not start, {starts} times in a row (last: {last}): its own lines in the log say why; \
+         check the models and the memory"
+    )]
+    ProcessNotStarted {
+        /// How often it was started in vain.
+        starts: u32,
+        /// What became of the last.
+        last: String,
+    },
+}
+
+impl AsrError {
+    /// Whether another try of the same window may end otherwise. One at which the engine's process was lost again and again
+    /// has had its tries.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        !matches!(self, Self::ProcessLost { .. })
+    }
 }
 
 impl Fault for AsrError {
@@ -155,8 +235,8 @@ impl Fault for AsrError {
         match self {
             Self::Window { .. } | Self::UnknownLanguage { .. } => FaultKind::Invalid,
             Self::Cancelled => FaultKind::Cancelled,
-            Self::Engine { .. } | Self::WorkerPanicked => FaultKind::Internal,
-            Self::OutOfMemory { .. } | Self::WorkerGone => FaultKind::Unavailable,
+            Self::Engine { .. } | Self::WorkerPanicked | Self::ProcessLost { .. } => FaultKind::Internal,
+            Self::OutOfMemory { .. } | Self::WorkerGone | Self::ProcessNotStarted { .. } => FaultKind::Unavailable,
         }
     }
 }

@@ -186,7 +186,10 @@ impl Shared {
 }
 
 fn work(shared: &Shared, recognizer: &Arc<dyn Recognizer>) {
-    let mut decoder: Option<Box<dyn Decoder>> = None;
+    // Made before there is work, so that the first utterance does not wait for it. Where that fails, the first job makes
+    // it and is told.
+    let mut decoder: Option<Box<dyn Decoder>> =
+        panic::catch_unwind(panic::AssertUnwindSafe(|| recognizer.decoder().ok())).unwrap_or(None);
     while let Some((job, submitted)) = shared.next() {
         let _entered = job.span.clone().entered();
         if job.cancel.is_cancelled() {
@@ -264,8 +267,8 @@ mod tests {
         fn info(&self, pass: Pass) -> &crate::domain::engine::EngineInfo {
             self.inner.info(pass)
         }
-        fn knows(&self, _language: &crate::domain::language::LanguageTag) -> bool {
-            true
+        fn languages(&self) -> &crate::speech::asr::KnownLanguages {
+            self.inner.languages()
         }
         fn decoder(&self) -> Result<Box<dyn Decoder>, AsrError> {
             Ok(Box::new(GatedDecoder { inner: self.inner.decoder()?, gate: Arc::clone(&self.gate) }))

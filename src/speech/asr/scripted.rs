@@ -1,10 +1,9 @@
 //! An engine that says what its script says. For tests that need the same answer at any speed, beside the real engine.
 
-use super::{AsrError, CancelFlag, DecodeRequest, Decoder, Pass, Recognizer};
+use super::{AsrError, CancelFlag, DecodeRequest, Decoder, KnownLanguages, Pass, Recognizer};
 use crate::domain::{
     engine::{EngineInfo, Sha256Hash},
     hypothesis::{HeardWord, Hypothesis},
-    language::LanguageTag,
     probability::Probability,
     time::{Tick, TickSpan},
 };
@@ -39,8 +38,8 @@ impl Recognizer for Scripted {
         &self.info
     }
 
-    fn knows(&self, _language: &LanguageTag) -> bool {
-        true
+    fn languages(&self) -> &KnownLanguages {
+        &KnownLanguages::Any
     }
 
     fn decoder(&self) -> Result<Box<dyn Decoder>, AsrError> {

@@ -13,7 +13,7 @@ use whisper_rs::{
 };
 
 use super::{
-    AsrError, CancelFlag, DecodeRequest, Decoder, MAX_WINDOW, Pass, Recognizer, SECOND,
+    AsrError, CancelFlag, DecodeRequest, Decoder, KnownLanguages, MAX_WINDOW, Pass, Recognizer, SECOND,
     words::{Token, assemble},
 };
 use crate::domain::{
@@ -106,6 +106,7 @@ pub struct Whisper {
     options: WhisperOptions,
     partial: EngineInfo,
     last: EngineInfo,
+    languages: KnownLanguages,
 }
 
 impl Whisper {
@@ -138,6 +139,7 @@ impl Whisper {
             parameters: describe(pass, p),
         };
         Ok(Self {
+            languages: known_languages(context.is_multilingual()),
             context: Arc::new(context),
             partial: info("partial", &options.partial),
             last: info("final", &options.last),
@@ -178,8 +180,8 @@ impl Recognizer for Whisper {
         }
     }
 
-    fn knows(&self, language: &LanguageTag) -> bool {
-        language_id(language).is_some() && (self.context.is_multilingual() || language.primary() == "en")
+    fn languages(&self) -> &KnownLanguages {
+        &self.languages
     }
 
     fn decoder(&self) -> Result<Box<dyn Decoder>, AsrError> {
@@ -200,14 +202,22 @@ fn new_state(context: &WhisperContext, model: &str) -> Result<WhisperState, AsrE
     context.create_state().map_err(|_source| AsrError::OutOfMemory { model: model.to_owned() })
 }
 
+/// Codes beside Whisper's own, each with Whisper's: it writes Javanese with one that ISO 639 withdrew, and Chinese dialects
+/// as `zh` and `yue`.
+const OTHER_CODES: [(&str, &str); 2] = [("jv", "jw"), ("cmn", "zh")];
+
 fn language_id(language: &LanguageTag) -> Option<i32> {
-    // Whisper writes Javanese with a code that ISO 639 withdrew, and Chinese dialects as `zh` and `yue`.
-    let code = match language.primary() {
-        "jv" => "jw",
-        "cmn" => "zh",
-        other => other,
-    };
-    whisper_rs::get_lang_id(code)
+    let code = language.primary();
+    let own = OTHER_CODES.iter().find(|(other, _)| *other == code).map_or(code, |(_, own)| own);
+    whisper_rs::get_lang_id(own)
+}
+
+fn known_languages(multilingual: bool) -> KnownLanguages {
+    if !multilingual {
+        return KnownLanguages::Codes(vec!["en".to_owned()]);
+    }
+    let own = (0..=whisper_rs::get_lang_max_id()).filter_map(whisper_rs::get_lang_str);
+    KnownLanguages::Codes(own.chain(OTHER_CODES.map(|(code, _)| code)).map(str::to_owned).collect())
 }
 
 /// One whisper.cpp state and what it needs between calls.
@@ -442,7 +452,7 @@ fn engine_error(action: &'static str, error: &WhisperError) -> AsrError {
         _ => 0,
     };
     tracing::debug!(action, %error, "whisper.cpp refused");
-    AsrError::Engine { engine: ENGINE, action, code }
+    AsrError::Engine { engine: ENGINE.to_owned(), action: action.to_owned(), code }
 }
 
 fn softmax(logits: &[f32]) -> Vec<f32> {

@@ -16,7 +16,7 @@ use vivavoce::{
     api::grpc::pb::{
         self, stream_request::Kind as In, stream_response::Kind as Out, transcription_client::TranscriptionClient,
     },
-    app::{Engine, EngineSettings, Server, ServerSettings},
+    app::{Engine, EngineSettings, Server, ServerSettings, isolation::Isolation},
     speech::{front::FrontConfig, stream::endpoint::EndpointConfig},
 };
 
@@ -25,13 +25,21 @@ use super::{models::store_with, speech::Speech};
 /// The engine with the default models, loaded once a process.
 pub(crate) fn engine() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
-    ENGINE.get_or_init(|| {
-        let models = store_with(&["base", "silero-vad"]).dir().to_owned();
-        let front = FrontConfig { endpoint: EndpointConfig::default(), partial_step_ms: 500 };
-        let (model, vad_model) = ("base".to_owned(), "silero-vad".to_owned());
-        let settings = EngineSettings { models, model, vad_model, workers: 2, threads_per_worker: 1, beam: 5, front };
-        Engine::load(&settings).unwrap()
-    })
+    ENGINE.get_or_init(|| Engine::load(&engine_settings()).unwrap())
+}
+
+/// The default models in this process.
+pub(crate) fn engine_settings() -> EngineSettings {
+    EngineSettings {
+        models: store_with(&["base", "silero-vad"]).dir().canonicalize().unwrap(),
+        model: "base".to_owned(),
+        vad_model: "silero-vad".to_owned(),
+        workers: 2,
+        threads_per_worker: 1,
+        beam: 5,
+        front: FrontConfig { endpoint: EndpointConfig::default(), partial_step_ms: 500 },
+        isolation: Isolation::None,
+    }
 }
 
 /// A server with a data folder of its own.
