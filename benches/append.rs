@@ -127,7 +127,7 @@ async fn segments(store: &Arc<SqliteStore>) -> Outcome<()> {
         languages: AllowedLanguages::only("en".parse()?),
         format: format()?,
     };
-    let opened = Change::HearingOpened { reference: String::new(), channels: vec![setup] };
+    let opened = Change::HearingOpened { reference: String::new(), channels: vec![setup], resume: None };
     store.append(hearing, opened, by()).await?;
     let change = Change::SegmentCommitted { segment: Box::new(segment()?) };
     println!("  payload: {} bytes", serde_json::to_vec(&change)?.len());

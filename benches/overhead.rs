@@ -462,7 +462,7 @@ async fn record_cost(case: &Case, utterances: &[HeardUtterance]) -> Outcome<f64>
     let store = SqliteStore::open(&folder.path().join("record.sqlite"), Arc::new(NullSealer))?;
     let hearing = HearingId::new(uuid::Uuid::from_u128(1));
     let by = || Attribution { actor: actor(), purpose: Purpose::Collection, at: jiff::Timestamp::UNIX_EPOCH };
-    let opened = Change::HearingOpened { reference: String::new(), channels: vec![case.setup(1)?] };
+    let opened = Change::HearingOpened { reference: String::new(), channels: vec![case.setup(1)?], resume: None };
     store.append(hearing, opened, by()).await?;
     let segments = segments(case, utterances)?;
     let before = threads()?;
@@ -544,31 +544,22 @@ async fn stream(
     pace: Option<Duration>,
 ) -> Outcome<usize> {
     let setups = (1..=channels).map(|number| case.setup(number)).collect::<Outcome<Vec<_>>>()?;
-    let hearing = hearings.open(String::new(), setups, actor()).await?;
-    let live = hearings.stream(hearing, actor()).await?;
-    let mut progress = live.progress;
-    let feed = async {
-        let mut audio = live.audio;
-        let mut clock = tokio::time::interval(pace.unwrap_or(Duration::from_millis(1)));
-        for message in case.messages().take(seconds * 10) {
-            if pace.is_some() {
-                clock.tick().await;
-            }
-            for number in 1..=channels {
-                audio.audio(number.into(), None, message).await?;
-            }
+    let (hearing, _token) = hearings.open(String::new(), setups, actor()).await?;
+    let live = hearings.stream(hearing, "", actor()).await?;
+    let mut audio = live.audio;
+    let mut clock = tokio::time::interval(pace.unwrap_or(Duration::from_millis(1)));
+    for message in case.messages().take(seconds * 10) {
+        if pace.is_some() {
+            clock.tick().await;
         }
-        Outcome::Ok(())
-    };
-    let receive = async {
-        while let Some(next) = progress.next().await {
-            next?;
+        for number in 1..=channels {
+            audio.audio(number.into(), None, message).await?;
         }
-        Outcome::Ok(())
-    };
-    let (fed, received) = tokio::join!(feed, receive);
-    fed?;
-    received?;
+    }
+    let end = audio.finish().await?;
+    for (mut channel, (_, end)) in live.channels.into_iter().zip(end) {
+        channel.settled.wait_for(|at| *at >= end).await?;
+    }
     let (_, entries) = hearings.read(hearing, vivavoce::domain::change::EntrySeq::START, 10_000).await?;
     Ok(entries.iter().filter(|e| matches!(e.change, Change::SegmentCommitted { .. })).count())
 }

@@ -340,6 +340,12 @@ impl Server {
         }));
         readiness.set(Part::Record, PartState::Ready);
         readiness.set(Part::Journal, PartState::Ready);
+        let recovering = Arc::clone(&hearings);
+        tokio::spawn(async move {
+            if let Err(error) = recovering.recover().await {
+                tracing::error!(%error, "open hearings could not be taken up");
+            }
+        });
         let failed = |source| AppError::Listen { address: settings.listen, source };
         let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
@@ -384,8 +390,8 @@ impl Server {
             Ok(Err(panicked)) => tracing::error!(error = %panicked, "the server's task panicked"),
             Err(_late) => tracing::warn!(seconds = self.drain.as_secs(), "connections were still open; they are cut"),
         }
-        if tokio::time::timeout(self.drain, self.hearings.idle()).await.is_err() {
-            tracing::error!("utterances were still without text; their audio is kept");
+        if tokio::time::timeout(self.drain, self.hearings.adjourn()).await.is_err() {
+            tracing::warn!("not everything said has its text yet; it gets it at the next start");
         }
         let closed = self.store.close().await;
         // Its thread waits for open requests; this runtime has nothing left to do meanwhile.

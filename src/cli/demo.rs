@@ -9,9 +9,9 @@ use anyhow::Context;
 use clap::Args;
 
 use super::{
-    models, runtime,
+    engine_settings, models, runtime,
     screen::Screen,
-    server_settings, serving_settings,
+    server_settings,
     stream::{Pace, Plan, blocks, export, send},
     talk,
 };
@@ -53,7 +53,7 @@ pub fn run(args: &DemoArgs, config: &Config) -> anyhow::Result<()> {
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make the folder {}", args.out.display()))?;
     let stage = lay_hearing(&voices, &args.out)?;
     talk::say(&format!("2/5 recording: {} ({})", stage.file.display(), stage.what));
-    let engine = Engine::load(&serving_settings(config, talk::quiet(config)))?;
+    let engine = Engine::load(&engine_settings(config, talk::quiet(config)))?;
     talk::say("3/5 engine: loaded");
     runtime()?.block_on(async {
         let settings = ServerSettings {

@@ -120,7 +120,7 @@ pub fn run(args: &EvaluateArgs, config: &Config) -> anyhow::Result<()> {
 /// Runs the pipeline over the manifest; gives the hypotheses and writes them.
 fn answer(args: &EvaluateArgs, config: &Config, manifest: &str) -> anyhow::Result<String> {
     talk::log_quietly(config)?;
-    let engine = Engine::load(&engine_settings(config))?;
+    let engine = Engine::load(&engine_settings(config, talk::quiet(config)))?;
     let items = items(args, manifest, &engine)?;
     let bar = ProgressBar::new(items.len() as u64);
     let answers =

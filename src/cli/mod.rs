@@ -173,17 +173,8 @@ fn refused(error: &ModelError) -> ModelCondition {
     ModelCondition::Refused { reason: error.to_string() }
 }
 
-/// The engine that the settings describe, for a server, whose log is `log`.
-fn serving_settings(config: &Config, log: LogSettings) -> EngineSettings {
-    let isolation = match config.recognition.isolate {
-        true => Isolation::Child { program: OWN_PROGRAM.into(), log },
-        false => Isolation::None,
-    };
-    EngineSettings { isolation, ..engine_settings(config) }
-}
-
-/// The engine that the settings describe, in this process.
-fn engine_settings(config: &Config) -> EngineSettings {
+/// The engine that the settings describe; the log of its processes is `log`.
+fn engine_settings(config: &Config, log: LogSettings) -> EngineSettings {
     EngineSettings {
         models: config.data.models.clone(),
         model: config.recognition.model.clone(),
@@ -198,7 +189,10 @@ fn engine_settings(config: &Config) -> EngineSettings {
                 .partial_step
                 .map_or(0, |step| u32::try_from(step.as_millis()).unwrap_or(u32::MAX)),
         },
-        isolation: Isolation::None,
+        isolation: match config.recognition.isolate {
+            true => Isolation::Child { program: OWN_PROGRAM.into(), log },
+            false => Isolation::None,
+        },
     }
 }
 

@@ -4,7 +4,7 @@ use anyhow::Context;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{runtime, server_settings, serving_settings, talk};
+use super::{engine_settings, runtime, server_settings, talk};
 use crate::{
     app::{Engine, Server},
     config::Config,
@@ -20,7 +20,7 @@ pub struct ServeArgs {}
 /// What keeps the server from starting or stopping well.
 pub fn run(_args: &ServeArgs, config: &Config) -> anyhow::Result<()> {
     talk::log(config)?;
-    let engine = Engine::load(&serving_settings(config, config.log.clone()))?;
+    let engine = Engine::load(&engine_settings(config, config.log.clone()))?;
     runtime()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;

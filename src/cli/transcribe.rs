@@ -92,7 +92,7 @@ pub fn run(args: &TranscribeArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let captions = matches!(args.format, Form::Vtt | Form::Srt);
     anyhow::ensure!(args.files.len() == 1 || args.out.is_some() || !captions, UsageError::CaptionsOfSeveral);
     let targets = targets(args)?;
-    let engine = Engine::load(&engine_settings(config))?;
+    let engine = Engine::load(&engine_settings(config, talk::quiet(config)))?;
     let offline = engine.offline();
     let mut code = None;
     for (path, target) in args.files.iter().zip(targets) {

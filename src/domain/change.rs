@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     channel::ChannelSetup,
+    engine::Sha256Hash,
     id::{ChannelId, HearingId},
     segment::Segment,
     time::{SamplePos, Span},
@@ -33,6 +34,9 @@ pub enum Change {
         reference: String,
         /// Its channels, in ascending order of number.
         channels: Vec<ChannelSetup>,
+        /// SHA-256 of the token with which a recorder takes the hearing up again; `None` where none was given out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resume: Option<Sha256Hash>,
     },
     /// From here on, the audio of a channel has this class.
     IntervalBegan {
@@ -52,6 +56,20 @@ pub enum Change {
         /// Its class.
         class: IntervalClass,
     },
+    /// The recorder said that nothing follows for now: what is being said ends here.
+    InputEnded {
+        /// Which channel.
+        channel: ChannelId,
+        /// The position of the next sample.
+        at: SamplePos,
+    },
+    /// Samples that are stored were sent again and differ. Those stored first stand.
+    AudioConflict {
+        /// Which channel.
+        channel: ChannelId,
+        /// What was sent again.
+        span: Span,
+    },
     /// An utterance has its final text.
     SegmentCommitted {
         /// The text.
@@ -69,6 +87,8 @@ impl Change {
             Self::HearingOpened { .. } => "hearing_opened",
             Self::IntervalBegan { .. } => "interval_began",
             Self::AudioStored { .. } => "audio_stored",
+            Self::InputEnded { .. } => "input_ended",
+            Self::AudioConflict { .. } => "audio_conflict",
             Self::SegmentCommitted { .. } => "segment_committed",
             Self::HearingClosed {} => "hearing_closed",
         }

@@ -5,6 +5,7 @@ pub mod follow;
 pub mod live;
 pub mod offline;
 pub mod service;
+mod sitting;
 pub mod world;
 
 use crate::domain::{
@@ -81,6 +82,12 @@ pub enum HearingError {
         /// The hearing.
         hearing: HearingId,
     },
+    /// Another token than the one that was given out.
+    #[error("this is not the resume token of hearing {hearing}: show the one that opening it gave")]
+    Token {
+        /// The hearing.
+        hearing: HearingId,
+    },
     /// The hearing is closed.
     #[error("hearing {hearing} is closed")]
     Closed {
@@ -151,6 +158,7 @@ impl Fault for HearingError {
             | Self::NotInRecording { .. }
             | Self::Reference { .. } => FaultKind::Invalid,
             Self::Streaming { .. } | Self::Closed { .. } | Self::OutOfOrder { .. } => FaultKind::Conflict,
+            Self::Token { .. } => FaultKind::Forbidden,
             Self::Full { .. } => FaultKind::Overloaded { retry_after: std::time::Duration::from_secs(5) },
             Self::Audio { source, .. } => source.kind(),
             Self::Front { source, .. } => source.kind(),

@@ -267,7 +267,7 @@ impl Offline {
     fn entries(&self, name: &str, lanes: &[Lane], mut segments: Vec<Segment>) -> Vec<Entry> {
         segments.sort_by_key(|s| (s.span.start().at(s.rate), s.channel));
         let channels: Vec<ChannelSetup> = lanes.iter().map(|l| l.setup.clone()).collect();
-        let mut changes = vec![Change::HearingOpened { reference: name.to_owned(), channels }];
+        let mut changes = vec![Change::HearingOpened { reference: name.to_owned(), channels, resume: None }];
         for lane in lanes {
             let (channel, class) = (lane.setup.id, IntervalClass::Open);
             changes.push(Change::IntervalBegan { channel, first_sample: SamplePos::ZERO, class });

@@ -6,13 +6,18 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
+use sha2::{Digest, Sha256};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     HearingError,
     follow::Follower,
-    live::{self, LiveEvent, LiveStream, ReadyChannel, StreamParts},
+    live::{
+        LiveEvent, LiveStream,
+        intake::{self, IntakeParts},
+    },
+    sitting::Sitting,
     world::World,
 };
 use crate::{
@@ -20,18 +25,19 @@ use crate::{
         actor::{Actor, Attribution, Purpose},
         change::{Change, EntrySeq, IntervalClass},
         channel::{ChannelSetup, Label},
+        engine::Sha256Hash,
         id::{ChannelId, HearingId},
         time::SamplePos,
     },
     record::{
         entry::Entry,
         export::{Format, transcript::Transcript},
-        media::{service::AudioJournal, writer::Opening},
+        media::service::AudioJournal,
         store::{HearingSummary, RecordStore},
     },
     speech::{
         asr::{Pass, Recognizer, pool::Pool},
-        front::{Front, FrontConfig},
+        front::FrontConfig,
         vad::SpeechDetector,
     },
     telemetry::{Metrics, Refusal, RunningStream},
@@ -89,10 +95,14 @@ pub struct Hearings {
 #[derive(Debug)]
 struct Live {
     events: broadcast::Sender<LiveEvent>,
+    /// Its journals and listeners, once they are needed.
+    sitting: Arc<OnceCell<Sitting>>,
     /// Whether a stream runs; the sender is held by the stream.
     streaming: watch::Receiver<bool>,
     /// Cancelled to end the stream.
     end: CancellationToken,
+    /// Cancelled when another stream takes over.
+    replaced: CancellationToken,
     /// Somebody is closing the hearing: no stream may begin.
     closing: bool,
 }
@@ -101,14 +111,16 @@ impl Default for Live {
     fn default() -> Self {
         Self {
             events: broadcast::Sender::new(EVENTS),
+            sitting: Arc::default(),
             streaming: watch::channel(false).1,
             end: CancellationToken::new(),
+            replaced: CancellationToken::new(),
             closing: false,
         }
     }
 }
 
-/// Held by the tasks of a stream: when the last of them is done, the hearing and the place among the streams are free.
+/// Held by a stream: when it ends, the hearing and the place among the streams are free.
 struct Hold {
     _place: OwnedSemaphorePermit,
     _counted: RunningStream,
@@ -119,6 +131,15 @@ impl Drop for Hold {
     fn drop(&mut self) {
         self.streaming.send_replace(false);
     }
+}
+
+/// What a stream has of its hearing.
+struct Claim {
+    events: broadcast::Sender<LiveEvent>,
+    sitting: Arc<OnceCell<Sitting>>,
+    end: CancellationToken,
+    replaced: CancellationToken,
+    hold: Hold,
 }
 
 impl Hearings {
@@ -153,7 +174,8 @@ impl Hearings {
         self.parts.pool.depth()
     }
 
-    /// Opens a hearing. What is begun is done, also if the caller goes away meanwhile.
+    /// Opens a hearing; gives it with the token that takes it up again after a break. What is begun is done, also if the
+    /// caller goes away meanwhile.
     ///
     /// # Errors
     /// [`HearingError::ChannelCount`], [`HearingError::ChannelTwice`], [`HearingError::UnknownLanguage`],
@@ -163,15 +185,17 @@ impl Hearings {
         reference: String,
         mut channels: Vec<ChannelSetup>,
         by: Actor,
-    ) -> Result<HearingId, HearingError> {
+    ) -> Result<(HearingId, String), HearingError> {
         let reference = Label::try_from(reference).map_err(|source| HearingError::Reference { source })?;
         channels.sort_by_key(|c| c.id);
         self.check(&channels)?;
         let hearing = HearingId::new(self.parts.world.draw_id());
+        let token = hex::encode([self.parts.world.draw_bytes(), self.parts.world.draw_bytes()].concat());
         let this = Arc::clone(self);
         finished(async move {
             let ids: Vec<ChannelId> = channels.iter().map(|c| c.id).collect();
-            let opened = Change::HearingOpened { reference: reference.into(), channels };
+            let resume = Some(hash_of(&token));
+            let opened = Change::HearingOpened { reference: reference.into(), channels, resume };
             this.append(hearing, opened, by.clone(), Purpose::Collection).await?;
             for channel in ids {
                 let began =
@@ -179,7 +203,7 @@ impl Hearings {
                 this.append(hearing, began, by.clone(), Purpose::Collection).await?;
             }
             tracing::info!(hearing.id = %hearing, "hearing opened");
-            Ok(hearing)
+            Ok((hearing, token))
         })
         .await
     }
@@ -215,16 +239,20 @@ impl Hearings {
     }
 
     async fn close_now(&self, hearing: HearingId, by: Actor) -> Result<EntrySeq, HearingError> {
-        let mut streaming = {
+        let (mut streaming, sitting, events) = {
             let mut all = self.live();
             let live = all.entry(hearing).or_default();
             live.closing = true;
             live.end.cancel();
-            live.streaming.clone()
+            (live.streaming.clone(), Arc::clone(&live.sitting), live.events.clone())
         };
-        // An error means that the stream's tasks are gone: it has ended.
+        // An error means that the stream is gone: it has ended.
         drop(streaming.wait_for(|streaming| !streaming).await);
-        let closed = self.append(hearing, Change::HearingClosed {}, by, Purpose::Collection).await;
+        let heard = self.hear_out(hearing, &sitting, events).await;
+        let closed = match heard {
+            Ok(()) => self.append(hearing, Change::HearingClosed {}, by, Purpose::Collection).await,
+            Err(error) => Err(error),
+        };
         // Closed, or as it was: a stream may be tried again.
         self.live().remove(&hearing);
         let last = closed?;
@@ -232,58 +260,128 @@ impl Hearings {
         Ok(last)
     }
 
-    /// Starts the stream of a hearing. It goes on where the last one ended.
+    /// Waits until all audio of a hearing has its results, and lets go of its journals.
+    async fn hear_out(
+        &self,
+        hearing: HearingId,
+        sitting: &OnceCell<Sitting>,
+        events: broadcast::Sender<LiveEvent>,
+    ) -> Result<(), HearingError> {
+        if sitting.get().is_none() {
+            let summary = self.parts.store.hearing(hearing).await?;
+            // Nothing was streamed since the start of the service; before it, something may have been.
+            if summary.closed_at.is_some() || !self.has_audio(&summary) {
+                return Ok(());
+            }
+        }
+        sitting.get_or_try_init(|| Sitting::begin(&self.parts, hearing, events)).await?.hear_out().await
+    }
+
+    fn has_audio(&self, summary: &HearingSummary) -> bool {
+        summary.channels.iter().any(|c| self.parts.journal.path(summary.id, c.id).exists())
+    }
+
+    /// Takes up every open hearing that has audio: what was said before the service stopped gets its text.
     ///
     /// # Errors
-    /// [`HearingError::Closed`], [`HearingError::Streaming`], [`HearingError::Full`], or what the record, the journal and
-    /// the pipeline say.
-    pub async fn stream(&self, hearing: HearingId, by: Actor) -> Result<LiveStream, HearingError> {
+    /// What the record says; a hearing that cannot be taken up is logged and left.
+    pub async fn recover(&self) -> Result<(), HearingError> {
+        for summary in self.parts.store.hearings().await? {
+            if summary.closed_at.is_some() || !self.has_audio(&summary) {
+                continue;
+            }
+            let (sitting, events) = {
+                let mut all = self.live();
+                let live = all.entry(summary.id).or_default();
+                (Arc::clone(&live.sitting), live.events.clone())
+            };
+            if let Err(error) = sitting.get_or_try_init(|| Sitting::begin(&self.parts, summary.id, events)).await {
+                tracing::error!(hearing.id = %summary.id, %error, "a hearing could not be taken up");
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends every sitting: what was said gets its text, the journals are let go. The hearings stay open.
+    pub async fn adjourn(&self) {
+        // The streams end first.
+        self.idle().await;
+        let sittings: Vec<_> = self.live().values().map(|live| Arc::clone(&live.sitting)).collect();
+        for sitting in sittings {
+            let Some(sitting) = sitting.get() else { continue };
+            if let Err(error) = sitting.hear_out().await {
+                tracing::error!(%error, "a hearing was not heard out; its audio is kept");
+            }
+        }
+    }
+
+    /// Starts the stream of a hearing. It goes on where the last one ended. With the hearing's `token` it takes over from a
+    /// stream that still seems to run.
+    ///
+    /// # Errors
+    /// [`HearingError::Closed`], [`HearingError::Streaming`], [`HearingError::Token`], [`HearingError::Full`], or what the
+    /// record, the journal and the pipeline say.
+    pub async fn stream(&self, hearing: HearingId, token: &str, by: Actor) -> Result<LiveStream, HearingError> {
         // Of a hearing that is not known nothing is kept.
-        self.parts.store.hearing(hearing).await?;
+        let opening = self.parts.store.entries(hearing, EntrySeq::START, 1).await?;
+        if !token.is_empty() {
+            check_token(hearing, &opening, token)?;
+            self.displace(hearing).await;
+        }
         let place = Arc::clone(&self.places).try_acquire_owned();
         let place = place.map_err(|_full| {
             self.parts.metrics.stream_refused(Refusal::Full);
             HearingError::Full { streams: self.parts.max_streams }
         })?;
-        let (events, end, hold) = self.claim(hearing, place)?;
+        let Claim { events, sitting, end, replaced, hold } = self.claim(hearing, place)?;
         // From here on nobody closes the hearing behind this stream's back.
-        let summary = self.parts.store.hearing(hearing).await?;
-        if summary.closed_at.is_some() {
+        if self.parts.store.hearing(hearing).await?.closed_at.is_some() {
             return Err(HearingError::Closed { hearing });
         }
-        let recorded = self.recorded_audio(hearing).await?;
-        let mut channels = Vec::with_capacity(summary.channels.len());
-        for setup in summary.channels {
-            let recorded = recorded.get(&setup.id).copied().unwrap_or(SamplePos::ZERO);
-            match self.ready(hearing, setup, recorded).await {
-                Ok(channel) => channels.push(channel),
-                Err(error) => {
-                    live::let_go(channels).await;
-                    return Err(error);
-                }
-            }
+        if sitting.get().is_some_and(Sitting::is_broken) {
+            self.renew(hearing, &sitting).await;
+            drop(hold);
+            return Err(HearingError::Stopped { hearing });
         }
-        Ok(live::start(StreamParts {
+        let sitting = sitting.get_or_try_init(|| Sitting::begin(&self.parts, hearing, events)).await?;
+        Ok(intake::start(IntakeParts {
             hearing,
             actor: by,
-            channels,
+            routes: sitting.routes().to_vec(),
             store: Arc::clone(&self.parts.store),
             world: Arc::clone(&self.parts.world),
-            recognizer: Arc::clone(&self.parts.recognizer),
-            pool: Arc::clone(&self.parts.pool),
             metrics: Arc::clone(&self.parts.metrics),
-            events,
+            _hold: Box::new(hold),
             end,
-            hold,
+            replaced,
         }))
     }
 
+    /// Ends the stream that runs, if one does: its recorder is back on another.
+    async fn displace(&self, hearing: HearingId) {
+        let running = self.live().get(&hearing).map(|live| {
+            live.replaced.cancel();
+            live.streaming.clone()
+        });
+        if let Some(mut streaming) = running {
+            drop(streaming.wait_for(|streaming| !streaming).await);
+        }
+    }
+
+    /// Lets go of a sitting whose journal or listener failed: the next stream begins another.
+    async fn renew(&self, hearing: HearingId, broken: &Arc<OnceCell<Sitting>>) {
+        if let Some(sitting) = broken.get() {
+            sitting.let_go().await;
+        }
+        if let Some(live) = self.live().get_mut(&hearing)
+            && Arc::ptr_eq(&live.sitting, broken)
+        {
+            live.sitting = Arc::default();
+        }
+    }
+
     /// Makes the stream the only one of its hearing.
-    fn claim(
-        &self,
-        hearing: HearingId,
-        place: OwnedSemaphorePermit,
-    ) -> Result<(broadcast::Sender<LiveEvent>, CancellationToken, Arc<Hold>), HearingError> {
+    fn claim(&self, hearing: HearingId, place: OwnedSemaphorePermit) -> Result<Claim, HearingError> {
         let mut live = self.live();
         match live.get(&hearing) {
             Some(entry) if entry.closing => return Err(HearingError::Closed { hearing }),
@@ -293,47 +391,14 @@ impl Hearings {
         forget_idle(&mut live);
         let (streaming, running) = watch::channel(true);
         let entry = live.entry(hearing).or_default();
-        (entry.streaming, entry.end) = (running, CancellationToken::new());
-        Ok((
-            entry.events.clone(),
-            entry.end.clone(),
-            Arc::new(Hold { _place: place, _counted: self.parts.metrics.stream_opened(), streaming }),
-        ))
-    }
-
-    /// How far the record says that the audio of each channel is stored.
-    async fn recorded_audio(&self, hearing: HearingId) -> Result<HashMap<ChannelId, SamplePos>, HearingError> {
-        let mut recorded = HashMap::new();
-        for entry in self.all_entries(hearing).await? {
-            if let Change::AudioStored { channel, span, .. } = entry.change {
-                recorded.insert(channel, span.end());
-            }
-        }
-        Ok(recorded)
-    }
-
-    async fn ready(
-        &self,
-        hearing: HearingId,
-        setup: ChannelSetup,
-        recorded: SamplePos,
-    ) -> Result<ReadyChannel, HearingError> {
-        let opening = Opening {
-            hearing,
-            channel: setup.id,
-            format: setup.format,
-            acknowledged: recorded,
-            nonce_prefix: self.parts.world.draw_bytes(),
-            now: self.parts.world.now(),
-        };
-        let (journal, cut) = self.parts.journal.open(opening).await?;
-        if let Some(cut) = cut {
-            tracing::warn!(hearing.id = %hearing, channel.id = %setup.id, bytes = cut.bytes, "a torn tail of the audio journal was cut");
-        }
-        let next = *journal.durable().borrow();
-        let front = Front::new(setup.format, next, &self.parts.front, (self.parts.detectors)())
-            .map_err(|source| HearingError::Front { channel: setup.id, source })?;
-        Ok(ReadyChannel { setup, journal, front, next, recorded })
+        (entry.streaming, entry.end, entry.replaced) = (running, CancellationToken::new(), CancellationToken::new());
+        Ok(Claim {
+            events: entry.events.clone(),
+            sitting: Arc::clone(&entry.sitting),
+            end: entry.end.clone(),
+            replaced: entry.replaced.clone(),
+            hold: Hold { _place: place, _counted: self.parts.metrics.stream_opened(), streaming },
+        })
     }
 
     /// Follows the record from a position on.
@@ -384,22 +449,9 @@ impl Hearings {
     /// # Errors
     /// What the record says.
     pub async fn export(&self, hearing: HearingId, format: Format) -> Result<String, HearingError> {
-        let entries = self.all_entries(hearing).await?;
+        let entries = all_entries(self.parts.store.as_ref(), hearing).await?;
         let transcript = Transcript::from_entries(hearing, &entries)?;
         Ok(format.write(&transcript)?)
-    }
-
-    async fn all_entries(&self, hearing: HearingId) -> Result<Vec<Entry>, HearingError> {
-        let mut entries: Vec<Entry> = Vec::new();
-        loop {
-            let after = entries.last().map_or(EntrySeq::START, |e| e.seq);
-            let page = self.parts.store.entries(hearing, after, PAGE).await?;
-            let last = page.len() < PAGE;
-            entries.extend(page);
-            if last {
-                return Ok(entries);
-            }
-        }
     }
 
     async fn append(
@@ -428,7 +480,36 @@ impl Hearings {
 
 /// Lets go of hearings that nobody listens to or streams into.
 fn forget_idle(live: &mut HashMap<HearingId, Live>) {
-    live.retain(|_, entry| entry.closing || *entry.streaming.borrow() || entry.events.receiver_count() > 0);
+    live.retain(|_, entry| {
+        entry.closing || *entry.streaming.borrow() || entry.sitting.initialized() || entry.events.receiver_count() > 0
+    });
+}
+
+/// Every entry of a hearing.
+pub(super) async fn all_entries(store: &dyn RecordStore, hearing: HearingId) -> Result<Vec<Entry>, HearingError> {
+    let mut entries: Vec<Entry> = Vec::new();
+    loop {
+        let after = entries.last().map_or(EntrySeq::START, |e| e.seq);
+        let page = store.entries(hearing, after, PAGE).await?;
+        let last = page.len() < PAGE;
+        entries.extend(page);
+        if last {
+            return Ok(entries);
+        }
+    }
+}
+
+fn hash_of(token: &str) -> Sha256Hash {
+    Sha256Hash::new(Sha256::digest(token.as_bytes()).into())
+}
+
+/// Whether `token` is the one given out when the hearing was opened.
+fn check_token(hearing: HearingId, opening: &[Entry], token: &str) -> Result<(), HearingError> {
+    // Compared by hash, so that the time it takes tells nothing of the token.
+    match opening.first().map(|entry| &entry.change) {
+        Some(Change::HearingOpened { resume: Some(hash), .. }) if *hash == hash_of(token) => Ok(()),
+        _ => Err(HearingError::Token { hearing }),
+    }
 }
 
 /// Runs what must not be left half done on a task of its own: a caller that goes away does not stop it.

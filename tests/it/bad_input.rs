@@ -143,8 +143,10 @@ async fn streams_that_break_the_rules() {
         let samples = silence.clone();
         In::Audio(pb::AudioChunk { channel: 1, first_sample, sequence, samples, crc32c })
     };
-    let refused = court.refused(|h| vec![In::Start(start(&h)), at(Some(0), 1, None), at(Some(0), 2, None)]).await;
-    says(&refused, Code::FailedPrecondition, &["1600"]);
+    let refused = court.refused(|h| vec![In::Start(start(&h)), at(Some(0), 1, None), at(Some(1_601), 2, None)]).await;
+    says(&refused, Code::FailedPrecondition, &["1600", "1601"]);
+    let heard = court.streaming(|h| vec![In::Start(start(&h)), at(Some(0), 1, None), at(Some(800), 2, None)]).await;
+    assert_eq!(heard.finished.unwrap().positions[0].next_sample, 2_400, "half of it was there");
     let refused = court.refused(|h| vec![In::Start(start(&h)), at(None, 1, None), at(None, 3, None)]).await;
     says(&refused, Code::InvalidArgument, &["3", "2"]);
     let refused = court.refused(|h| vec![In::Start(start(&h)), at(None, 0, Some(1))]).await;
@@ -154,7 +156,7 @@ async fn streams_that_break_the_rules() {
     assert_eq!(heard.finished.unwrap().positions[0].next_sample, 1_600);
     let token = |h: &str| pb::StreamStart { resume_token: "t".to_owned(), ..start(h) };
     let refused = court.refused(|h| vec![In::Start(token(&h))]).await;
-    says(&refused, Code::Unimplemented, &["resume"]);
+    says(&refused, Code::PermissionDenied, &["resume token"]);
     let sealed =
         pb::IntervalEvent { channel: 1, interval_class: pb::IntervalClass::Sealed.into(), ..Default::default() };
     let refused = court.refused(|h| vec![In::Start(start(&h)), In::Interval(sealed)]).await;

@@ -223,6 +223,14 @@ pub(super) fn entry(entry: &Entry, channels: &[ChannelSetup]) -> pb::RecordEntry
                 interval_class: class(*kind).into(),
             })
         }
+        Change::InputEnded { channel, at } => {
+            Wire::InputEnded(pb::InputEnded { channel: u32::from(channel.number()), at_sample: at.index() })
+        }
+        Change::AudioConflict { channel, span: again } => {
+            let rate = channels.iter().find(|c| c.id == *channel).map(|c| c.format.rate);
+            let span = rate.map(|r| span(*again, r));
+            Wire::AudioConflict(pb::AudioConflict { channel: u32::from(channel.number()), span })
+        }
         Change::SegmentCommitted { segment: committed } => Wire::Segment(segment(committed, channels)),
         Change::HearingClosed {} => Wire::Closed(pb::HearingClosed {}),
     };

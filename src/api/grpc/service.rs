@@ -89,10 +89,10 @@ impl Transcription for TranscriptionService {
             return Err(Status::invalid_argument(format!("{} channels: a hearing has 1 to 16", channels.len())));
         }
         let channels = channels.into_iter().map(convert::channel).collect::<Result<Vec<_>, _>>()?;
-        let id = self.hearings.open(reference, channels, caller()).await.map_err(|e| status(&e))?;
+        let (id, resume_token) = self.hearings.open(reference, channels, caller()).await.map_err(|e| status(&e))?;
         Ok(Response::new(pb::OpenHearingResponse {
             hearing_id: id.to_string(),
-            resume_token: String::new(),
+            resume_token,
             limits: Some(self.limits()),
         }))
     }

@@ -21,7 +21,7 @@ use crate::{
     },
     hearing::{
         follow::Follower,
-        live::{AudioIn, ChannelProgress, LiveEvent, LiveStream, Progress},
+        live::{AudioIn, ChannelProgress, LiveEvent, LiveStream},
         service::Hearings,
     },
 };
@@ -31,6 +31,9 @@ const REPORT: Duration = Duration::from_secs(1);
 
 /// How long a client that does not read its results may keep others waiting when its hearing or the server is to end.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Marks whose results are not there yet; then the input waits.
+const MARKS: usize = 256;
 
 type Outbox = mpsc::Sender<Result<pb::StreamResponse, Status>>;
 
@@ -100,16 +103,22 @@ async fn begin(hearings: &Hearings, requests: &mut Streaming<pb::StreamRequest>)
         return Err(Status::invalid_argument("the first message of a stream must be `start`"));
     };
     let pb::StreamStart { hearing_id, results_after_seq, resume_token, partials } = start;
-    if !resume_token.is_empty() {
-        return Err(Status::unimplemented("resume tokens are not taken in this version: leave it empty"));
-    }
     let id: HearingId = convert::hearing_id(&hearing_id)?;
-    let live = hearings.stream(id, caller()).await.map_err(|e| status(&e))?;
+    let live = hearings.stream(id, &resume_token, caller()).await.map_err(|e| status(&e))?;
     let (summary, _) = hearings.read(id, EntrySeq::START, 1).await.map_err(|e| status(&e))?;
     let after = results_after_seq.map_or(summary.last, EntrySeq::new);
     let follower = hearings.follow(id, after).await.map_err(|e| status(&e))?;
     let events = partials.then(|| hearings.listen(id));
     Ok(Session { live, channels: summary.channels, follower, events, after })
+}
+
+/// How the input of a stream ended.
+enum InputEnd {
+    /// The recorder has no more for now, or the hearing or the server is to end. The results up to here are waited for, and
+    /// then told with this status, or as finished.
+    Over(Vec<(ChannelId, SamplePos)>, Option<Status>),
+    /// A break, a broken rule, another stream: what was said goes on with the next stream.
+    Broken(Status),
 }
 
 impl Session {
@@ -119,71 +128,85 @@ impl Session {
         outbox: &Outbox,
         draining: CancellationToken,
     ) -> Result<(), Status> {
-        let LiveStream { audio, mut progress } = self.live;
-        let mut results = Results::new(self.follower, self.events, progress.channels(), self.after);
-        let start: Vec<_> = progress.channels().iter().map(|c| (c.channel, c.start)).collect();
+        let LiveStream { audio, channels } = self.live;
+        let start: Vec<_> = channels.iter().map(|c| (c.channel, c.start)).collect();
+        let (marks, set) = mpsc::channel(MARKS);
+        let mut results = Results::new(self.follower, self.events, channels, self.after, set);
         send(outbox, Out::Opened(pb::StreamOpened { positions: positions(&start) })).await?;
         // On a task of its own: a client that reads slowly is not kept from sending. It ends the input when it ends.
-        let mut input = AbortOnDropHandle::new(tokio::spawn(take_audio(audio, requests, draining)));
-        let mut broken = None;
-        loop {
+        let mut input = AbortOnDropHandle::new(tokio::spawn(take_audio(audio, requests, marks, draining)));
+        let ended = loop {
             tokio::select! {
                 biased;
-                ended = &mut input, if broken.is_none() => {
-                    broken = Some(ended.unwrap_or_else(|_panic| Err(Status::internal("taking audio failed"))));
+                ended = &mut input => {
+                    let ended = ended.unwrap_or_else(|_panic| Err(Status::internal("taking audio failed")));
+                    break ended.unwrap_or_else(InputEnd::Broken);
                 }
-                step = progress.next() => match step {
-                    Some(Ok(Progress::Marked { id, after })) => results.passed.push_back((id, after)),
-                    Some(Ok(Progress::ChannelDone { channel, next })) => results.done.push((channel, next)),
-                    Some(Err(error)) => {
-                        // The other channels get their text, and the client what there is, before it is told.
-                        input.abort();
-                        broken = Some(Err(status(&error)));
-                    }
-                    None => break,
-                },
                 message = results.next(&self.channels) => if let Some(message) = message? {
                     send(outbox, message).await?;
                 },
             }
-        }
-        results.drain(&self.channels, outbox).await?;
-        match broken {
-            Some(Err(refused)) => Err(refused),
-            Some(Ok(())) | None => {
+        };
+        match ended {
+            InputEnd::Broken(refused) => {
+                results.drain(&self.channels, outbox).await?;
+                Err(refused)
+            }
+            InputEnd::Over(end, told) => {
+                while !results.settled(&end) {
+                    if let Some(message) = results.next(&self.channels).await? {
+                        send(outbox, message).await?;
+                    }
+                }
+                results.drain(&self.channels, outbox).await?;
+                for (channel, next) in &end {
+                    send(outbox, stored(*channel, *next)).await?;
+                }
                 let last_seq = results.seen.number();
-                send(outbox, Out::Finished(pb::StreamFinished { positions: positions(&results.done), last_seq })).await
+                match told {
+                    Some(told) => Err(told),
+                    None => {
+                        send(outbox, Out::Finished(pb::StreamFinished { positions: positions(&end), last_seq })).await
+                    }
+                }
             }
         }
     }
 }
 
-/// Takes audio until the recorder ends the stream, breaks a rule, or goes away, or the hearing is closed. Returning drops
-/// `live`, which ends the input: what was said before gets its text.
+/// A mark of the client's, and where each channel stood when it came.
+type Mark = (u64, Vec<(ChannelId, SamplePos)>);
+
+/// Takes audio until the recorder ends the stream, breaks a rule, or goes away, or the hearing is closed.
 async fn take_audio(
     mut live: AudioIn,
     mut requests: Streaming<pb::StreamRequest>,
+    marks: mpsc::Sender<Mark>,
     draining: CancellationToken,
-) -> Result<(), Status> {
-    let ending = live.ending();
+) -> Result<InputEnd, Status> {
+    let (ending, replaced) = (live.ending(), live.replaced());
     let mut chunks = 0;
-    loop {
+    let told = loop {
         // Also in the middle of a message: its audio may be long, and what was taken of it is known by position.
         let more = tokio::select! {
-            more = take_message(&mut live, &mut requests, &mut chunks) => more?,
-            () = ending.cancelled() => return Ok(()),
-            () = draining.cancelled() => return Err(stopping()),
+            more = take_message(&mut live, &mut requests, &marks, &mut chunks) => more?,
+            () = ending.cancelled() => break None,
+            () = draining.cancelled() => break Some(stopping()),
+            () = replaced.cancelled() => return Err(Status::aborted("another stream of the hearing took over")),
         };
         if !more {
-            return Ok(());
+            break None;
         }
-    }
+    };
+    let end = live.finish().await.map_err(|e| status(&e))?;
+    Ok(InputEnd::Over(end, told))
 }
 
 /// Takes one message; false at the end of the input.
 async fn take_message(
     live: &mut AudioIn,
     requests: &mut Streaming<pb::StreamRequest>,
+    marks: &mpsc::Sender<Mark>,
     chunks: &mut u64,
 ) -> Result<bool, Status> {
     let Some(message) = requests.message().await? else { return Ok(false) };
@@ -192,7 +215,10 @@ async fn take_message(
             *chunks += 1;
             take_chunk(live, chunk, *chunks).await?;
         }
-        Some(In::Marker(pb::Marker { id })) => live.mark(id).await.map_err(|e| status(&e))?,
+        Some(In::Marker(pb::Marker { id })) => {
+            // The other side is there as long as the input is.
+            let _gone = marks.send((id, live.positions())).await;
+        }
         Some(In::Start(_)) => return Err(Status::invalid_argument("`start` came twice in one stream")),
         Some(In::Interval(_)) => return Err(Status::unimplemented("interval events are not taken in this version")),
         None => return Err(Status::invalid_argument("a message without content")),
@@ -226,34 +252,44 @@ struct Results {
     channels: Vec<ChannelProgress>,
     /// When the lag is told next.
     report: tokio::time::Interval,
-    /// Marks that are passed and wait for the results before them to be sent.
-    passed: VecDeque<(u64, EntrySeq)>,
+    /// Marks that the client set, as they come.
+    set: mpsc::Receiver<Mark>,
+    /// Marks whose audio has not all its results.
+    marks: VecDeque<Mark>,
     /// The last entry that was looked at.
     seen: EntrySeq,
-    done: Vec<(ChannelId, SamplePos)>,
 }
 
 impl Results {
     fn new(
         follower: Follower,
         events: Option<broadcast::Receiver<LiveEvent>>,
-        channels: &[ChannelProgress],
+        channels: Vec<ChannelProgress>,
         seen: EntrySeq,
+        set: mpsc::Receiver<Mark>,
     ) -> Self {
         let mut report = tokio::time::interval(REPORT);
         report.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         report.reset();
-        let channels = channels.to_vec();
-        Self { follower, events, channels, report, passed: VecDeque::new(), seen, done: Vec::new() }
+        Self { follower, events, channels, report, set, marks: VecDeque::new(), seen }
     }
 
     /// The next thing to send; `None` where something happened that is not sent. Nothing is lost if it is dropped.
     async fn next(&mut self, channels: &[ChannelSetup]) -> Result<Option<Out>, Status> {
-        if let Some(mark) = self.mark_due() {
-            return Ok(Some(mark));
+        if self.marks.front().is_some_and(|(_, at)| self.settled(at)) {
+            // Its results are in the record; they go before it.
+            if let Some(entry) = self.follower.ready().await.map_err(|e| status(&e))? {
+                self.seen = entry.seq;
+                return Ok(final_result(&entry.change, entry.seq, channels));
+            }
+            return Ok(self.marks.pop_front().map(|(id, _)| Out::Marker(pb::Marker { id })));
         }
         tokio::select! {
             biased;
+            Some(mark) = self.set.recv(), if self.marks.len() < MARKS => {
+                self.marks.push_back(mark);
+                Ok(None)
+            }
             entry = self.follower.next() => match entry.map_err(|e| status(&e))? {
                 Some(entry) => {
                     self.seen = entry.seq;
@@ -261,10 +297,17 @@ impl Results {
                 }
                 None => std::future::pending().await,
             },
-            stored = durable(&mut self.channels) => Ok(Some(stored)),
+            moved = moved(&mut self.channels) => moved,
             event = event(&mut self.events) => Ok(event),
             _ = self.report.tick() => Ok(Some(self.lag())),
         }
+    }
+
+    /// Whether all audio up to these positions has its results in the record.
+    fn settled(&self, at: &[(ChannelId, SamplePos)]) -> bool {
+        at.iter().all(|(channel, position)| {
+            self.channels.iter().any(|c| c.channel == *channel && *c.settled.borrow() >= *position)
+        })
     }
 
     /// How much stored audio has no results yet: the longest of the channels.
@@ -276,12 +319,7 @@ impl Results {
         Out::Status(pb::StreamStatus { lag_ms: lags.max().unwrap_or(0) })
     }
 
-    fn mark_due(&mut self) -> Option<Out> {
-        let (id, _) = self.passed.pop_front_if(|(_, after)| *after <= self.seen)?;
-        Some(Out::Marker(pb::Marker { id }))
-    }
-
-    /// Sends what is left after all channels are done: every result that is in the record, and the positions.
+    /// Sends every result that is in the record, and the marks whose results they are.
     async fn drain(&mut self, channels: &[ChannelSetup], outbox: &Outbox) -> Result<(), Status> {
         while let Some(entry) = self.follower.ready().await.map_err(|e| status(&e))? {
             self.seen = entry.seq;
@@ -289,11 +327,12 @@ impl Results {
                 send(outbox, result).await?;
             }
         }
-        while let Some(mark) = self.mark_due() {
-            send(outbox, mark).await?;
+        while let Ok(mark) = self.set.try_recv() {
+            self.marks.push_back(mark);
         }
-        for (channel, next) in self.done.clone() {
-            send(outbox, stored(channel, next)).await?;
+        while self.marks.front().is_some_and(|(_, at)| self.settled(at)) {
+            let Some((id, _)) = self.marks.pop_front() else { break };
+            send(outbox, Out::Marker(pb::Marker { id })).await?;
         }
         Ok(())
     }
@@ -304,19 +343,25 @@ fn final_result(change: &Change, seq: EntrySeq, channels: &[ChannelSetup]) -> Op
     Some(Out::Final(pb::FinalResult { seq: seq.number(), segment: Some(convert::segment(segment, channels)) }))
 }
 
-/// The next channel whose audio got further onto the disk.
-async fn durable(channels: &mut [ChannelProgress]) -> Out {
+/// The next channel that got on: further onto the disk, which is told, or with its results, which is not.
+async fn moved(channels: &mut [ChannelProgress]) -> Result<Option<Out>, Status> {
     let waits = channels.iter_mut().map(|c| {
         Box::pin(async move {
-            match c.durable.changed().await {
-                Ok(()) => (c.channel, *c.durable.borrow_and_update()),
-                // Closed: nothing more comes from this one.
-                Err(_) => std::future::pending().await,
+            tokio::select! {
+                durable = c.durable.changed() => match durable {
+                    Ok(()) => Ok(Some(stored(c.channel, *c.durable.borrow_and_update()))),
+                    // Closed: nothing more comes from this one.
+                    Err(_) => std::future::pending().await,
+                },
+                settled = c.settled.changed() => match settled {
+                    Ok(()) => Ok(None),
+                    Err(_) if *c.settled.borrow() >= *c.durable.borrow() => std::future::pending().await,
+                    Err(_) => Err(Status::internal("listening to the hearing stopped: its audio is kept, stream again")),
+                },
             }
         })
     });
-    let (channel, position) = first_of(waits.collect()).await;
-    stored(channel, position)
+    first_of(waits.collect()).await
 }
 
 /// The first of several futures that is ready.

@@ -1,10 +1,12 @@
-//! A hearing while audio flows: one task a channel, and what they say while they work.
+//! A hearing while audio flows. The recorder's side ([`intake`]) writes to the journal; a task a channel ([`listener`]) reads
+//! it and makes text of it. Neither waits for the other.
 
-mod channel;
 pub(in crate::hearing) mod compose;
-mod stream;
+pub(in crate::hearing) mod intake;
+mod journal;
+pub(in crate::hearing) mod listener;
 
-pub use stream::{AudioIn, ChannelProgress, LiveStream, Progress, ProgressOut};
+pub use intake::{AudioIn, ChannelProgress, LiveStream};
 
 use crate::domain::{
     hypothesis::HeardWord,
@@ -12,8 +14,6 @@ use crate::domain::{
     language::LanguageTag,
     time::{SamplePos, SampleRate, Span},
 };
-
-pub(super) use stream::{ReadyChannel, StreamParts, let_go, start};
 
 /// What is said while a hearing goes on and never stored. A slow listener misses some of it.
 #[derive(Clone, Debug)]

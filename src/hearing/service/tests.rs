@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
+    domain::time::Span,
     domain::{
         actor::ActorKind,
         audio::{AudioFormat, Encoding},
@@ -13,8 +14,11 @@ use crate::{
         language::AllowedLanguages,
         probability::Probability,
     },
-    hearing::live::Progress,
-    record::{media::service::Settings, seal::NullSealer, store::sqlite::SqliteStore},
+    record::{
+        media::{reader::JournalReader, service::Settings},
+        seal::NullSealer,
+        store::sqlite::SqliteStore,
+    },
     speech::{asr::scripted::Scripted, stream::endpoint::EndpointConfig, vad::FRAME},
 };
 
@@ -53,7 +57,7 @@ fn hearings(folder: &TempDir) -> Arc<Hearings> {
         recognizer,
         detectors: Arc::new(|| Box::new(Loudness)),
         front: FrontConfig { endpoint: EndpointConfig::default(), partial_step_ms: 0 },
-        max_streams: 1,
+        max_streams: 4,
         world: Arc::new(Still::default()),
         metrics: Arc::new(Metrics::new()),
     }))
@@ -64,6 +68,10 @@ fn by() -> Actor {
 }
 
 async fn opened(hearings: &Arc<Hearings>) -> HearingId {
+    opened_with_token(hearings).await.0
+}
+
+async fn opened_with_token(hearings: &Arc<Hearings>) -> (HearingId, String) {
     let setup = ChannelSetup {
         id: ChannelId::new(1).unwrap(),
         label: Label::try_from("witness".to_owned()).unwrap(),
@@ -78,19 +86,13 @@ fn second_of_speech() -> Vec<u8> {
     (0..32_000_i32).flat_map(|n| (if n < 16_000 { 30_000_i16 } else { 0 }).to_le_bytes()).collect()
 }
 
-/// Streams the speech from `first` on; gives where it ended.
+/// Streams the speech from `first` on; gives where it ended when its text is there.
 async fn streamed(hearings: &Hearings, hearing: HearingId, first: u64) -> Result<SamplePos, HearingError> {
-    let LiveStream { mut audio, mut progress } = hearings.stream(hearing, by()).await?;
-    let start = progress.channels()[0].start;
-    let taken = audio.audio(1, Some(SamplePos::new(first)), &second_of_speech()).await;
-    drop(audio);
-    let mut end = start;
-    while let Some(step) = progress.next().await {
-        if let Progress::ChannelDone { next, .. } = step? {
-            end = next;
-        }
-    }
-    taken.map(|()| end)
+    let LiveStream { mut audio, mut channels } = hearings.stream(hearing, "", by()).await?;
+    audio.audio(1, Some(SamplePos::new(first)), &second_of_speech()).await?;
+    let end = audio.finish().await?[0].1;
+    channels[0].settled.wait_for(|at| *at >= end).await.unwrap();
+    Ok(end)
 }
 
 #[tokio::test]
@@ -115,31 +117,158 @@ async fn a_stream_that_broke_a_rule_does_not_keep_the_next_from_coming() {
     assert_eq!(streamed(&hearings, hearing, 0).await.unwrap(), SamplePos::new(32_000));
 }
 
-/// How many utterances of the hearing are on the record.
-async fn texts(hearings: &Hearings, hearing: HearingId) -> usize {
-    let entries = hearings.all_entries(hearing).await.unwrap();
-    entries.iter().filter(|e| matches!(e.change, Change::SegmentCommitted { .. })).count()
+/// The segments of the hearing: where each begins and ends, and its text.
+async fn segments(hearings: &Hearings, hearing: HearingId) -> Vec<(u64, u64, String)> {
+    let entries = all_entries(hearings.parts.store.as_ref(), hearing).await.unwrap();
+    let segment = |entry: &Entry| match &entry.change {
+        Change::SegmentCommitted { segment: s } => Some((s.span.start().index(), s.span.end().index(), s.text())),
+        _ => None,
+    };
+    entries.iter().filter_map(segment).collect()
 }
 
-#[tokio::test]
-async fn what_was_said_before_a_fault_has_its_text() {
+/// The same audio in one stream without a break, then closed.
+async fn undisturbed(audio: &[u8]) -> Vec<(u64, u64, String)> {
     let folder = TempDir::new().unwrap();
     let hearings = hearings(&folder);
     let hearing = opened(&hearings).await;
-    let LiveStream { mut audio, mut progress } = hearings.stream(hearing, by()).await.unwrap();
-    // The second is loud to its end, so that its utterance is still open when the fault comes.
-    let loud = &second_of_speech()[..32_000];
-    audio.audio(1, None, loud).await.unwrap();
-    audio.mark(1).await.unwrap();
-    assert!(matches!(audio.audio(1, None, &loud[1..]).await, Err(HearingError::Audio { .. })));
-    assert!(matches!(audio.audio(1, Some(SamplePos::ZERO), loud).await, Err(HearingError::OutOfOrder { .. })));
-    drop(audio);
-    let mut steps = Vec::new();
-    while let Some(step) = progress.next().await {
-        steps.push(step.unwrap());
+    let mut stream = hearings.stream(hearing, "", by()).await.unwrap();
+    stream.audio.audio(1, None, audio).await.unwrap();
+    drop(stream);
+    hearings.close(hearing, by()).await.unwrap();
+    segments(&hearings, hearing).await
+}
+
+/// Six seconds: loud for 1.5 s, silent for 1.5 s, twice.
+fn two_utterances() -> Vec<u8> {
+    let loud = |n: usize| (n / 24_000) % 2 == 0;
+    (0..96_000).flat_map(|n| (if loud(n) { 30_000_i16 } else { 0 }).to_le_bytes()).collect()
+}
+
+#[tokio::test]
+async fn breaks_do_not_change_the_text() {
+    let audio = two_utterances();
+    let expected = undisturbed(&audio).await;
+    assert_eq!(expected.len(), 2, "{expected:?}");
+    let folder = TempDir::new().unwrap();
+    let hearings = hearings(&folder);
+    let (hearing, token) = opened_with_token(&hearings).await;
+    // In the middle of words, in a pause, after a sample.
+    let mut from = 0;
+    for to in [16_001, 16_002, 40_000, 60_123, 96_000] {
+        let mut stream = hearings.stream(hearing, &token, by()).await.unwrap();
+        let at = stream.channels[0].start;
+        assert_eq!(at.index(), from);
+        let bytes = |from: u64, to: u64| &audio[usize::try_from(from * 2).unwrap()..usize::try_from(to * 2).unwrap()];
+        stream.audio.audio(1, Some(at), bytes(from, to)).await.unwrap();
+        // A break loses what is not synced, which the recorder then sends again; here all is.
+        stream.channels[0].durable.wait_for(|d| d.index() == to).await.unwrap();
+        from = to;
     }
-    assert!(matches!(steps[..], [Progress::Marked { id: 1, .. }, Progress::ChannelDone { .. }]), "{steps:?}");
-    assert_eq!(texts(&hearings, hearing).await, 1);
+    hearings.close(hearing, by()).await.unwrap();
+    assert_eq!(segments(&hearings, hearing).await, expected);
+}
+
+#[tokio::test]
+async fn what_was_not_heard_before_a_stop_is_heard_after_it() {
+    let audio = two_utterances();
+    let expected = undisturbed(&audio).await;
+    for stop_at in [10_000, 30_000, 50_000, 90_000] {
+        let folder = TempDir::new().unwrap();
+        let (hearing, cut) = {
+            let hearings = hearings(&folder);
+            let hearing = opened(&hearings).await;
+            let mut stream = hearings.stream(hearing, "", by()).await.unwrap();
+            stream.audio.audio(1, None, &audio[..stop_at * 2]).await.unwrap();
+            stream.channels[0].durable.wait_for(|d| d.index() == stop_at as u64).await.unwrap();
+            // The service goes down without a word: its tasks are gone in the middle of their work.
+            drop(stream);
+            let sitting = Arc::clone(&hearings.live().get(&hearing).unwrap().sitting);
+            sitting.get().unwrap().let_go().await;
+            hearings.parts.store.close().await.unwrap();
+            hearings.parts.journal.halt().await;
+            (hearing, segments_of_file(&folder, hearing).await)
+        };
+        assert!(cut.len() < 2);
+        let hearings = hearings(&folder);
+        hearings.recover().await.unwrap();
+        let mut stream = hearings.stream(hearing, "", by()).await.unwrap();
+        assert_eq!(stream.channels[0].start.index(), stop_at as u64);
+        stream.audio.audio(1, None, &audio[stop_at * 2..]).await.unwrap();
+        drop(stream);
+        hearings.close(hearing, by()).await.unwrap();
+        assert_eq!(segments(&hearings, hearing).await, expected, "stopped at {stop_at}");
+    }
+}
+
+async fn segments_of_file(folder: &TempDir, hearing: HearingId) -> Vec<(u64, u64, String)> {
+    segments(&hearings(folder), hearing).await
+}
+
+#[tokio::test]
+async fn samples_sent_again_are_known_by_their_position() {
+    let folder = TempDir::new().unwrap();
+    let hearings = hearings(&folder);
+    let hearing = opened(&hearings).await;
+    let audio = two_utterances();
+    let mut stream = hearings.stream(hearing, "", by()).await.unwrap();
+    stream.audio.audio(1, Some(SamplePos::ZERO), &audio[..20_000]).await.unwrap();
+    // From before, over the end: the overlap is the same.
+    stream.audio.audio(1, Some(SamplePos::new(5_000)), &audio[10_000..40_000]).await.unwrap();
+    stream.audio.audio(1, Some(SamplePos::new(1_000)), &audio[2_000..4_000]).await.unwrap();
+    assert_eq!(stream.audio.positions()[0].1, SamplePos::new(20_000));
+    let ahead = stream.audio.audio(1, Some(SamplePos::new(20_001)), &audio[..2]).await.unwrap_err();
+    assert!(
+        matches!(ahead, HearingError::OutOfOrder { expected, .. } if expected == SamplePos::new(20_000)),
+        "{ahead}"
+    );
+    let conflicts = async || {
+        let entries = all_entries(hearings.parts.store.as_ref(), hearing).await.unwrap();
+        let conflict = |e: &Entry| match &e.change {
+            Change::AudioConflict { span, .. } => Some((span.start().index(), span.end().index())),
+            _ => None,
+        };
+        entries.iter().filter_map(conflict).collect::<Vec<_>>()
+    };
+    assert_eq!(conflicts().await, []);
+    // Other samples where some are stored: told, and those stored first stand.
+    let mut other = audio[36_000..44_000].to_vec();
+    other[100] ^= 1;
+    stream.audio.audio(1, Some(SamplePos::new(18_000)), &other).await.unwrap();
+    assert_eq!(conflicts().await, [(18_000, 20_000)]);
+    assert_eq!(stream.audio.positions()[0].1, SamplePos::new(22_000));
+    let end = stream.audio.finish().await.unwrap()[0].1;
+    let path = hearings.parts.journal.path(hearing, ChannelId::new(1).unwrap());
+    let span = Span::new(SamplePos::ZERO, end).unwrap();
+    let stored: Vec<u8> =
+        JournalReader::open(&path).unwrap().read_span(span).unwrap().into_iter().flat_map(|p| p.bytes).collect();
+    assert!(stored == audio[..44_000]);
+}
+
+#[tokio::test]
+async fn a_token_takes_over_and_a_wrong_one_does_not() {
+    let folder = TempDir::new().unwrap();
+    let hearings = hearings(&folder);
+    let (hearing, token) = opened_with_token(&hearings).await;
+    let (other, _) = opened_with_token(&hearings).await;
+    let old = hearings.stream(hearing, "", by()).await.unwrap();
+    assert!(matches!(hearings.stream(hearing, "", by()).await, Err(HearingError::Streaming { .. })));
+    for wrong in ["0000", &token[1..]] {
+        assert!(matches!(hearings.stream(hearing, wrong, by()).await, Err(HearingError::Token { .. })));
+    }
+    assert!(
+        matches!(hearings.stream(other, &token, by()).await, Err(HearingError::Token { .. })),
+        "of another hearing"
+    );
+    assert!(!old.audio.replaced().is_cancelled(), "nobody was displaced by a wrong token");
+    let replaced = old.audio.replaced();
+    let leaving = tokio::spawn(async move {
+        replaced.cancelled().await;
+        drop(old);
+    });
+    let new = hearings.stream(hearing, &token, by()).await.unwrap();
+    leaving.await.unwrap();
+    assert!(!new.audio.replaced().is_cancelled());
 }
 
 #[tokio::test]
@@ -147,24 +276,15 @@ async fn a_disk_that_fails_ends_the_stream_and_what_was_said_has_its_text() {
     let folder = TempDir::new().unwrap();
     let hearings = hearings(&folder);
     let hearing = opened(&hearings).await;
-    let LiveStream { mut audio, mut progress } = hearings.stream(hearing, by()).await.unwrap();
-    let loud = &second_of_speech()[..32_000];
-    audio.audio(1, None, loud).await.unwrap();
+    let audio = two_utterances();
+    let mut stream = hearings.stream(hearing, "", by()).await.unwrap();
+    stream.audio.audio(1, None, &audio[..96_000]).await.unwrap();
+    stream.channels[0].durable.wait_for(|d| d.index() == 48_000).await.unwrap();
     // The journal goes away under the stream.
-    let mut durable = progress.channels()[0].durable.clone();
-    durable.wait_for(|d| *d == SamplePos::new(16_000)).await.unwrap();
     hearings.parts.journal.halt().await;
-    let _refused_later = audio.audio(1, None, loud).await;
-    audio.mark(2).await.ok();
-    drop(audio);
-    let mut errors = 0;
-    while let Some(step) = progress.next().await {
-        match step {
-            Ok(progress) => panic!("{progress:?}: the mark's audio has no results"),
-            Err(_disk) => errors += 1,
-        }
-    }
-    assert_eq!((errors, texts(&hearings, hearing).await), (1, 1));
+    assert!(matches!(stream.audio.audio(1, None, &audio[96_000..]).await, Err(HearingError::Media(_))));
+    stream.channels[0].settled.wait_for(|at| at.index() == 48_000).await.unwrap();
+    assert_eq!(segments(&hearings, hearing).await.len(), 1);
 }
 
 #[tokio::test]
@@ -172,19 +292,19 @@ async fn nobody_streams_into_a_hearing_that_is_being_closed() {
     let folder = TempDir::new().unwrap();
     let hearings = hearings(&folder);
     let hearing = opened(&hearings).await;
-    let LiveStream { audio, progress } = hearings.stream(hearing, by()).await.unwrap();
+    let stream = hearings.stream(hearing, "", by()).await.unwrap();
     let closing = tokio::spawn({
         let hearings = Arc::clone(&hearings);
         async move { hearings.close(hearing, by()).await }
     });
-    audio.ending().cancelled().await;
+    stream.audio.ending().cancelled().await;
     assert!(matches!(
-        hearings.stream(hearing, by()).await,
+        hearings.stream(hearing, "", by()).await,
         Err(HearingError::Closed { .. } | HearingError::Full { .. })
     ));
     // The one who asked goes away; the hearing is closed all the same.
     closing.abort();
-    drop((audio, progress));
+    drop(stream);
     let mut follower = hearings.follow(hearing, EntrySeq::START).await.unwrap();
     let mut last = None;
     while let Some(entry) = follower.next().await.unwrap() {
@@ -192,7 +312,7 @@ async fn nobody_streams_into_a_hearing_that_is_being_closed() {
     }
     let last = last.unwrap();
     assert_eq!(last.change, Change::HearingClosed {});
-    assert!(matches!(hearings.stream(hearing, by()).await, Err(HearingError::Closed { .. })));
+    assert!(matches!(hearings.stream(hearing, "", by()).await, Err(HearingError::Closed { .. })));
     // A reader that has everything is told that there is no more.
     let mut done = hearings.follow(hearing, last.seq).await.unwrap();
     assert_eq!(done.next().await.unwrap(), None);

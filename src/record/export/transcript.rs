@@ -58,7 +58,7 @@ impl Transcript {
     /// assert!(matches!(Transcript::from_entries(hearing, &[]), Err(ExportError::NoOpening { .. })));
     /// ```
     pub fn from_entries(hearing: HearingId, entries: &[Entry]) -> Result<Self, ExportError> {
-        let Some((Entry { seq, change: Change::HearingOpened { reference, channels }, by }, rest)) =
+        let Some((Entry { seq, change: Change::HearingOpened { reference, channels, .. }, by }, rest)) =
             entries.split_first()
         else {
             return Err(ExportError::NoOpening { hearing });
@@ -93,7 +93,10 @@ impl Transcript {
             }
             Change::HearingClosed {} => self.closed_at = Some(entry.by.at),
             // A second opening cannot be in a record; stored audio is told by the journal.
-            Change::HearingOpened { .. } | Change::AudioStored { .. } => {}
+            Change::HearingOpened { .. }
+            | Change::AudioStored { .. }
+            | Change::InputEnded { .. }
+            | Change::AudioConflict { .. } => {}
         }
         Ok(())
     }

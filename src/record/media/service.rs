@@ -69,6 +69,7 @@ struct Opened {
 /// The audio journal of the service.
 #[derive(Debug)]
 pub struct AudioJournal {
+    root: PathBuf,
     queue: mpsc::Sender<Command>,
 }
 
@@ -81,12 +82,18 @@ impl AudioJournal {
         let fail = |e| MediaError::Io { path: settings.root.clone(), action: "start the journal of", source: e };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(fail)?;
         let (queue, commands) = mpsc::channel(settings.queue.max(1));
-        let root = settings.root.clone();
+        let (root, folder) = (settings.root.clone(), settings.root.clone());
         thread::Builder::new()
             .name("audio-journal".into())
             .spawn(move || runtime.block_on(Worker::new(settings).run(commands)))
             .map_err(|e| MediaError::Io { path: root, action: "start the journal of", source: e })?;
-        Ok(Self { queue })
+        Ok(Self { root: folder, queue })
+    }
+
+    /// Where the journal of a channel lies.
+    #[must_use]
+    pub fn path(&self, hearing: HearingId, channel: ChannelId) -> PathBuf {
+        journal_path(&self.root, hearing, channel)
     }
 
     /// Opens a channel's journal, or makes it; verifies and recovers an existing one (see [`JournalWriter::open`]), which

@@ -47,7 +47,11 @@ impl Head {
                 self.stored.push((*channel, span.end()));
             }
             Change::HearingClosed {} => self.closed = true,
-            Change::HearingOpened { .. } | Change::IntervalBegan { .. } | Change::SegmentCommitted { .. } => {}
+            Change::HearingOpened { .. }
+            | Change::IntervalBegan { .. }
+            | Change::InputEnded { .. }
+            | Change::AudioConflict { .. }
+            | Change::SegmentCommitted { .. } => {}
         }
     }
 }
@@ -81,6 +85,8 @@ pub(super) fn check(
         Change::AudioStored { .. }
         | Change::HearingOpened { .. }
         | Change::IntervalBegan { .. }
+        | Change::InputEnded { .. }
+        | Change::AudioConflict { .. }
         | Change::SegmentCommitted { .. }
         | Change::HearingClosed {} => Ok(()),
     }
@@ -92,6 +98,8 @@ fn is_late_text(head: &Head, change: &Change) -> bool {
         Change::SegmentCommitted { segment } => segment.span.end() <= head.stored(segment.channel),
         Change::HearingOpened { .. }
         | Change::IntervalBegan { .. }
+        | Change::InputEnded { .. }
+        | Change::AudioConflict { .. }
         | Change::AudioStored { .. }
         | Change::HearingClosed {} => false,
     }
@@ -110,7 +118,9 @@ fn channels_flaw(channels: &[ChannelSetup]) -> Option<Flaw> {
 fn flaw(head: &Head, change: &Change) -> Option<Flaw> {
     let known = |channel: ChannelId| head.setup(channel).is_none().then_some(Flaw::UnknownChannel(channel));
     match change {
-        Change::IntervalBegan { channel, .. } => known(*channel),
+        Change::IntervalBegan { channel, .. }
+        | Change::InputEnded { channel, .. }
+        | Change::AudioConflict { channel, .. } => known(*channel),
         Change::AudioStored { channel, class, .. } => known(*channel).or(match class {
             IntervalClass::Open | IntervalClass::Sealed => None,
             IntervalClass::OffRecord | IntervalClass::Muted => Some(Flaw::NothingStored),

@@ -52,7 +52,7 @@ pub(crate) fn setup(number: u8, label: &str, hz: u32) -> ChannelSetup {
 
 pub(crate) fn opened() -> Change {
     let channels = vec![setup(1, "judge", 16_000), setup(2, "witness", 48_000)];
-    Change::HearingOpened { reference: "T-2026/17 secretreference".to_owned(), channels }
+    Change::HearingOpened { reference: "T-2026/17 secretreference".to_owned(), channels, resume: None }
 }
 
 pub(crate) fn stored(number: u8, start: u64, end: u64) -> Change {
@@ -172,7 +172,7 @@ fn flaw(result: Result<impl std::fmt::Debug, RecordError>) -> Flaw {
 }
 
 async fn what_can_never_be_right_is_refused(store: &impl RecordStore) {
-    let open = |channels| Change::HearingOpened { reference: String::new(), channels };
+    let open = |channels| Change::HearingOpened { reference: String::new(), channels, resume: None };
     assert_eq!(flaw(store.append(hearing(1), open(vec![]), by("a")).await), Flaw::NoChannels);
     let twice = vec![setup(1, "a", 8_000), setup(1, "b", 8_000)];
     assert_eq!(flaw(store.append(hearing(1), open(twice), by("a")).await), Flaw::ChannelOrder);

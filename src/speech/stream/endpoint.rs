@@ -47,7 +47,9 @@ impl Default for EndpointConfig {
             pre_roll_ms: thresholds::LEAD_IN_MS,
             post_roll_ms: thresholds::LEAD_OUT_MS,
             rules: vec![
-                EndpointRule { after_ms: 0, silence_ms: 800 },
+                // A few words have little context and are heard worse alone, so they wait for more.
+                EndpointRule { after_ms: 0, silence_ms: 1_200 },
+                EndpointRule { after_ms: 6_000, silence_ms: 800 },
                 EndpointRule { after_ms: 12_000, silence_ms: 500 },
                 EndpointRule { after_ms: 20_000, silence_ms: 250 },
             ],

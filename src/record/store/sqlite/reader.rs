@@ -141,7 +141,8 @@ pub(super) fn hearing(
     id: HearingId,
 ) -> Result<HearingSummary, RecordError> {
     let first = entries(connection, sealer, id, EntrySeq::START, 1)?;
-    let Some(Entry { change: Change::HearingOpened { reference, channels }, by, .. }) = first.into_iter().next() else {
+    let Some(Entry { change: Change::HearingOpened { reference, channels, .. }, by, .. }) = first.into_iter().next()
+    else {
         return Err(RecordError::Damaged { hearing: id, seq: EntrySeq::new(1), part: "kind" });
     };
     let closing = newest_of(connection, sealer, id, "hearing_closed", None)?;

@@ -213,7 +213,10 @@ fn name(value: &impl serde::Serialize, hearing: &HearingId, change: &Change) -> 
 
 const fn channel_of(change: &Change) -> Option<ChannelId> {
     match change {
-        Change::IntervalBegan { channel, .. } | Change::AudioStored { channel, .. } => Some(*channel),
+        Change::IntervalBegan { channel, .. }
+        | Change::AudioStored { channel, .. }
+        | Change::InputEnded { channel, .. }
+        | Change::AudioConflict { channel, .. } => Some(*channel),
         Change::SegmentCommitted { segment } => Some(segment.channel),
         Change::HearingOpened { .. } | Change::HearingClosed {} => None,
     }

@@ -1,0 +1,237 @@
+//! The recorder's side of a hearing: audio goes into the journal, and nothing else is done with it here.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::journal::Reading;
+use crate::{
+    domain::{
+        actor::{Actor, Attribution, Purpose},
+        change::{Change, IntervalClass},
+        channel::ChannelSetup,
+        id::{ChannelId, HearingId},
+        time::{SamplePos, SampleRate, Span},
+    },
+    hearing::{HearingError, world::World},
+    record::{media::service::ChannelJournal, store::RecordStore},
+    speech::audio::format,
+    telemetry::Metrics,
+};
+
+/// A channel as a stream finds it.
+#[derive(Clone, Debug)]
+pub(in crate::hearing) struct Route {
+    pub(in crate::hearing) setup: ChannelSetup,
+    pub(in crate::hearing) journal: ChannelJournal,
+    pub(in crate::hearing) path: PathBuf,
+    /// How far its audio has its results.
+    pub(in crate::hearing) settled: watch::Receiver<SamplePos>,
+    /// Tells its listener where the input ended.
+    pub(in crate::hearing) cuts: mpsc::Sender<SamplePos>,
+}
+
+/// A running stream: audio goes in on one side; how far each channel is can be watched.
+#[derive(Debug)]
+pub struct LiveStream {
+    /// The recorder's side.
+    pub audio: AudioIn,
+    /// How far each channel is.
+    pub channels: Vec<ChannelProgress>,
+}
+
+/// How far a channel is.
+#[derive(Clone, Debug)]
+pub struct ChannelProgress {
+    /// Which.
+    pub channel: ChannelId,
+    /// Its own rate.
+    pub rate: SampleRate,
+    /// Where the stream began.
+    pub start: SamplePos,
+    /// How far its audio is on disk.
+    pub durable: watch::Receiver<SamplePos>,
+    /// How far its audio has its results.
+    pub settled: watch::Receiver<SamplePos>,
+}
+
+/// What a stream works with.
+pub(in crate::hearing) struct IntakeParts {
+    pub(in crate::hearing) hearing: HearingId,
+    pub(in crate::hearing) actor: Actor,
+    pub(in crate::hearing) routes: Vec<Route>,
+    pub(in crate::hearing) store: Arc<dyn RecordStore>,
+    pub(in crate::hearing) world: Arc<dyn World>,
+    pub(in crate::hearing) metrics: Arc<Metrics>,
+    /// Gives the hearing and the place among the streams free when dropped.
+    pub(in crate::hearing) _hold: Box<dyn Send + Sync>,
+    /// Cancelled when the hearing is to be closed.
+    pub(in crate::hearing) end: CancellationToken,
+    /// Cancelled when another stream takes over.
+    pub(in crate::hearing) replaced: CancellationToken,
+}
+
+/// The recorder's side of a stream. Dropping it leaves the input as a break does: what was said goes on where the next
+/// stream goes on. [`AudioIn::finish`] says that it is over.
+pub struct AudioIn {
+    parts: IntakeParts,
+    /// The next sample of each channel.
+    next: Vec<SamplePos>,
+}
+
+impl std::fmt::Debug for AudioIn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AudioIn").field("hearing", &self.parts.hearing).finish_non_exhaustive()
+    }
+}
+
+/// Begins a stream where the channels stand.
+pub(in crate::hearing) fn start(parts: IntakeParts) -> LiveStream {
+    let next: Vec<SamplePos> = parts.routes.iter().map(|r| *r.journal.durable().borrow()).collect();
+    let channels = parts.routes.iter().zip(&next).map(|(route, start)| ChannelProgress {
+        channel: route.setup.id,
+        rate: route.setup.format.rate,
+        start: *start,
+        durable: route.journal.durable(),
+        settled: route.settled.clone(),
+    });
+    LiveStream { channels: channels.collect(), audio: AudioIn { parts, next } }
+}
+
+impl AudioIn {
+    /// Hands audio in: of channel `number`, or with 0 interleaved of all channels. Waits for the journal, and for nothing
+    /// else.
+    ///
+    /// What is refused is refused whole, before any of it is stored. Samples that are stored already are recognised by
+    /// their position and compared: the same are passed over, other ones are recorded as a conflict, and those stored
+    /// first stand. If the future is dropped, a part of the samples may have been taken; the next position tells.
+    ///
+    /// # Errors
+    /// [`HearingError::NoSuchChannel`], [`HearingError::MixedFormats`], [`HearingError::OutOfOrder`] for samples that do
+    /// not follow, [`HearingError::Audio`] for bytes that are no samples, and what the journal says.
+    pub async fn audio(&mut self, number: u32, first: Option<SamplePos>, bytes: &[u8]) -> Result<(), HearingError> {
+        let hearing = self.parts.hearing;
+        if number == 0 {
+            return self.interleaved(first, bytes).await;
+        }
+        let index = self.parts.routes.iter().position(|r| u32::from(r.setup.id.number()) == number);
+        let index = index.ok_or(HearingError::NoSuchChannel { channel: number, hearing })?;
+        self.check(index, first, bytes)?;
+        self.take(index, first, bytes).await
+    }
+
+    async fn interleaved(&mut self, first: Option<SamplePos>, bytes: &[u8]) -> Result<(), HearingError> {
+        let routes = &self.parts.routes;
+        let one = &routes[0].setup;
+        if routes.iter().any(|r| r.setup.format != one.format) {
+            return Err(HearingError::MixedFormats { hearing: self.parts.hearing });
+        }
+        let mut channels = vec![Vec::with_capacity(bytes.len() / routes.len()); routes.len()];
+        format::deinterleave(one.format.encoding, bytes, &mut channels)
+            .map_err(|source| HearingError::Audio { channel: one.id, source })?;
+        for (index, bytes) in channels.iter().enumerate() {
+            self.check(index, first, bytes)?;
+        }
+        for (index, bytes) in channels.iter().enumerate() {
+            self.take(index, first, bytes).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the samples may come now, and are samples.
+    fn check(&self, index: usize, first: Option<SamplePos>, bytes: &[u8]) -> Result<(), HearingError> {
+        let (setup, expected) = (&self.parts.routes[index].setup, self.next[index]);
+        let channel = setup.id;
+        let first = first.unwrap_or(expected);
+        if first > expected {
+            return Err(HearingError::OutOfOrder { channel, expected, found: first });
+        }
+        format::check(setup.format.encoding, bytes)
+            .map_err(|source| HearingError::Audio { channel, source: source.at(first.index()) })
+    }
+
+    async fn take(&mut self, index: usize, first: Option<SamplePos>, bytes: &[u8]) -> Result<(), HearingError> {
+        let expected = self.next[index];
+        let first = first.unwrap_or(expected);
+        let width = self.parts.routes[index].setup.format.encoding.bytes_per_sample();
+        let again = usize::try_from(expected.index() - first.index()).unwrap_or(usize::MAX).saturating_mul(width);
+        let (again, fresh) = bytes.split_at(again.min(bytes.len()));
+        if !again.is_empty() {
+            self.compare(index, first, again).await?;
+        }
+        self.store(index, fresh).await
+    }
+
+    /// Writes pieces of a second at most, so that the work on one message is bounded whatever its size.
+    async fn store(&mut self, index: usize, bytes: &[u8]) -> Result<(), HearingError> {
+        let route = &self.parts.routes[index];
+        let format = route.setup.format;
+        let second = usize::try_from(format.rate.hz()).unwrap_or(usize::MAX) * format.encoding.bytes_per_sample();
+        for piece in bytes.chunks(second) {
+            let end = route.journal.append(self.next[index], IntervalClass::Open, piece.to_vec()).await?;
+            #[expect(clippy::cast_precision_loss, reason = "a second of samples at most")]
+            let samples = end.index().saturating_sub(self.next[index].index()) as f64;
+            let length = Duration::from_secs_f64(samples / f64::from(format.rate.hz()));
+            self.parts.metrics.audio_received(format.encoding, length);
+            self.next[index] = end;
+        }
+        Ok(())
+    }
+
+    /// Holds samples that were sent again against those that are stored.
+    async fn compare(&self, index: usize, first: SamplePos, bytes: &[u8]) -> Result<(), HearingError> {
+        let route = &self.parts.routes[index];
+        let samples = (bytes.len() / route.setup.format.encoding.bytes_per_sample()) as u64;
+        let Some(span) = Span::new(first, first.plus(samples)) else { return Ok(()) };
+        let pieces = Reading::of(route.path.clone()).read(span).await?;
+        let stored = pieces.iter().flat_map(|p| &p.bytes);
+        if stored.eq(bytes) {
+            return Ok(());
+        }
+        let channel = route.setup.id;
+        tracing::error!(hearing.id = %self.parts.hearing, channel.id = %channel, "audio was sent again and differs from what is stored; what was stored first stands");
+        self.append(Change::AudioConflict { channel, span }).await
+    }
+
+    /// Where each channel stands: the mark of this moment.
+    #[must_use]
+    pub fn positions(&self) -> Vec<(ChannelId, SamplePos)> {
+        self.parts.routes.iter().zip(&self.next).map(|(route, next)| (route.setup.id, *next)).collect()
+    }
+
+    /// Says that the input is over for now: what is being said ends here. Gives where each channel ends; their results are
+    /// complete when they are settled so far.
+    ///
+    /// # Errors
+    /// What the journal and the record say.
+    pub async fn finish(self) -> Result<Vec<(ChannelId, SamplePos)>, HearingError> {
+        for route in &self.parts.routes {
+            let at = route.journal.sync().await?;
+            let channel = route.setup.id;
+            self.append(Change::InputEnded { channel, at }).await?;
+            // A listener that is gone begins at what the record says.
+            let _gone = route.cuts.send(at).await;
+        }
+        Ok(self.positions())
+    }
+
+    async fn append(&self, change: Change) -> Result<(), HearingError> {
+        let parts = &self.parts;
+        let by = Attribution { actor: parts.actor.clone(), purpose: Purpose::Collection, at: parts.world.now() };
+        parts.store.append(parts.hearing, change, by).await?;
+        Ok(())
+    }
+
+    /// Cancelled when somebody closes the hearing: then the input is to be finished.
+    #[must_use]
+    pub fn ending(&self) -> CancellationToken {
+        self.parts.end.clone()
+    }
+
+    /// Cancelled when another stream takes over: then the input is to be dropped.
+    #[must_use]
+    pub fn replaced(&self) -> CancellationToken {
+        self.parts.replaced.clone()
+    }
+}

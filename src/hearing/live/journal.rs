@@ -1,0 +1,40 @@
+//! Reading the audio journal of a channel while it grows, without holding up the runtime.
+
+use std::path::PathBuf;
+
+use crate::{
+    domain::time::Span,
+    hearing::HearingError,
+    record::media::{
+        MediaError,
+        reader::{JournalReader, Piece},
+    },
+};
+
+/// A journal that is read span by span; opened when it is first needed.
+pub(super) struct Reading {
+    path: PathBuf,
+    reader: Option<JournalReader>,
+}
+
+impl Reading {
+    pub(super) const fn of(path: PathBuf) -> Self {
+        Self { path, reader: None }
+    }
+
+    /// What is stored of `span`, in order; a gap begins a new piece. On a thread that may block.
+    ///
+    /// If the future is dropped, the file is opened anew the next time.
+    pub(super) async fn read(&mut self, span: Span) -> Result<Vec<Piece>, HearingError> {
+        let (reader, path) = (self.reader.take(), self.path.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let mut reader = reader.map_or_else(|| JournalReader::open(&path), Ok)?;
+            let pieces = reader.read_span(span)?;
+            Ok::<_, MediaError>((reader, pieces))
+        });
+        // Nobody aborts it; where it panicked there is nothing to go on with.
+        let (reader, pieces) = read.await.map_err(|_panicked| MediaError::Stopped)??;
+        self.reader = Some(reader);
+        Ok(pieces)
+    }
+}

@@ -1,0 +1,464 @@
+//! The task that listens to one channel: it reads the audio journal, and what it makes of it goes into the record.
+//!
+//! It never touches a recorder's stream. Late, stopped or started anew, it reads on from the disk: what it is given are
+//! the samples and the cuts of the record alone, so that it cuts the same utterances and says the same whenever it runs. It
+//! reads only what is synced, so that no text can stand on audio that a power cut takes away.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{LiveEvent, Partial, compose, journal::Reading};
+use crate::{
+    domain::{
+        actor::{Actor, ActorKind, Attribution, Purpose},
+        change::{Change, IntervalClass},
+        channel::ChannelSetup,
+        fault::{Fault, FaultKind},
+        hypothesis::Hypothesis,
+        id::HearingId,
+        time::{SamplePos, Span, Tick},
+    },
+    hearing::{HearingError, service::Detectors, world::World},
+    record::store::RecordStore,
+    speech::{
+        asr::{
+            AsrError, CancelFlag, Pass, Recognizer,
+            pool::{Job, Pool},
+        },
+        front::{Front, FrontConfig, Heard, HeardUtterance},
+        stream::{agreement::Agreement, session::Window},
+    },
+    telemetry::{Metrics, Queue},
+};
+
+/// Utterances of one channel that wait for their text before the task reads on. The audio waits on disk.
+const MAX_PENDING: usize = 4;
+
+/// Audio that is read at a time, seconds.
+const READ_SECONDS: u64 = 1;
+
+/// Further than this behind what is on disk, seconds, no partials are made: they would be stale before they are shown.
+const LIVE_SECONDS: u64 = 2;
+
+/// How much audio the record may be behind the disk, seconds.
+const RECORD_SECONDS: u64 = 60;
+
+/// How long the task waits before it tries again what the record could not take.
+const RECORD_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the task works with.
+pub(in crate::hearing) struct ListenerParts {
+    pub(in crate::hearing) hearing: HearingId,
+    pub(in crate::hearing) setup: ChannelSetup,
+    /// The channel's journal.
+    pub(in crate::hearing) path: PathBuf,
+    /// How far it is on disk.
+    pub(in crate::hearing) durable: watch::Receiver<SamplePos>,
+    pub(in crate::hearing) store: Arc<dyn RecordStore>,
+    pub(in crate::hearing) world: Arc<dyn World>,
+    pub(in crate::hearing) recognizer: Arc<dyn Recognizer>,
+    pub(in crate::hearing) pool: Arc<Pool>,
+    pub(in crate::hearing) detectors: Detectors,
+    pub(in crate::hearing) front: FrontConfig,
+    pub(in crate::hearing) events: broadcast::Sender<LiveEvent>,
+    pub(in crate::hearing) metrics: Arc<Metrics>,
+    /// How far the channel's audio has its results.
+    pub(in crate::hearing) settled: watch::Sender<SamplePos>,
+    /// Where the record says that the input ended, from now on.
+    pub(in crate::hearing) cuts: mpsc::Receiver<SamplePos>,
+    /// Cancelled when the hearing is to be closed: everything on disk is heard to its end, then the task is done.
+    pub(in crate::hearing) end: CancellationToken,
+}
+
+/// What the record already holds of a channel.
+#[derive(Clone, Debug, Default)]
+pub(in crate::hearing) struct Known {
+    /// Where to begin: at a cut, with everything before it settled.
+    pub(in crate::hearing) start: SamplePos,
+    /// Where the input ended after that, in order.
+    pub(in crate::hearing) cuts: VecDeque<SamplePos>,
+    /// Where utterances with text begin.
+    pub(in crate::hearing) segments: HashSet<SamplePos>,
+    /// How far the record says that audio is stored.
+    pub(in crate::hearing) recorded: SamplePos,
+}
+
+/// An utterance on its way to its text.
+struct Pending {
+    heard: HeardUtterance,
+    /// `None` while it is being decoded.
+    outcome: Option<Result<Hypothesis, AsrError>>,
+    retried: bool,
+    cancel: CancelFlag,
+    /// When its endpoint was found, for the metrics alone.
+    ended: Instant,
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+/// What a decode brought.
+enum Outcome {
+    Final { number: u64, result: Result<Hypothesis, AsrError> },
+    Partial { result: Result<Hypothesis, AsrError> },
+}
+
+pub(in crate::hearing) struct Listener {
+    parts: ListenerParts,
+    known: Known,
+    front: Front,
+    reading: Reading,
+    /// The next sample to be heard.
+    position: SamplePos,
+    pending: VecDeque<Pending>,
+    /// The number of the first pending utterance.
+    first_number: u64,
+    /// Cuts whose utterances are on their way: the number of the first utterance after each, and where it is.
+    cuts_ahead: VecDeque<(u64, SamplePos)>,
+    agreement: Agreement,
+    stream_key: u64,
+    outcomes: (mpsc::Sender<Outcome>, mpsc::Receiver<Outcome>),
+}
+
+impl Listener {
+    /// A listener that begins where the record says.
+    ///
+    /// # Errors
+    /// [`HearingError::Front`] where the configuration cannot work.
+    pub(in crate::hearing) fn new(parts: ListenerParts, known: Known) -> Result<Self, HearingError> {
+        // A second of audio ends two utterances at most, so there are never more answers under way than fit.
+        let outcomes = mpsc::channel(MAX_PENDING * 4);
+        let (high, low) = parts.hearing.uuid().as_u64_pair();
+        let stream_key = high ^ low ^ (u64::from(parts.setup.id.number()) << 56);
+        Ok(Self {
+            front: fresh(&parts, known.start)?,
+            reading: Reading::of(parts.path.clone()),
+            position: known.start,
+            known,
+            parts,
+            pending: VecDeque::new(),
+            first_number: 0,
+            cuts_ahead: VecDeque::new(),
+            agreement: Agreement::default(),
+            stream_key,
+            outcomes,
+        })
+    }
+
+    /// Listens until the hearing is to be closed and everything on disk has its text.
+    ///
+    /// If the future is dropped, nothing is lost: a new listener begins where the record says.
+    ///
+    /// # Errors
+    /// What reading the journal gives; what the record says where trying again cannot help.
+    pub(in crate::hearing) async fn run(mut self) -> Result<(), HearingError> {
+        let mut heard_all = false;
+        loop {
+            while let Ok(outcome) = self.outcomes.1.try_recv() {
+                self.on_outcome(outcome).await?;
+            }
+            if self.pending.len() < MAX_PENDING && self.position < self.edge() {
+                self.hear().await?;
+            } else if self.known.cuts.front().is_some_and(|cut| *cut <= self.position) {
+                self.known.cuts.pop_front();
+                self.cut().await?;
+            } else if !heard_all && self.parts.end.is_cancelled() && self.position >= *self.parts.durable.borrow() {
+                self.cut().await?;
+                heard_all = true;
+            } else if heard_all && self.pending.is_empty() {
+                return Ok(());
+            } else {
+                self.wait(heard_all).await?;
+            }
+            self.tell_settled();
+        }
+    }
+
+    /// Up to where may be read on: the next cut, or the end of what is on disk.
+    fn edge(&self) -> SamplePos {
+        let durable = *self.parts.durable.borrow();
+        self.known.cuts.front().map_or(durable, |cut| durable.min(*cut))
+    }
+
+    async fn wait(&mut self, heard_all: bool) -> Result<(), HearingError> {
+        let room = self.pending.len() < MAX_PENDING;
+        tokio::select! {
+            biased;
+            Some(outcome) = self.outcomes.1.recv() => return self.on_outcome(outcome).await,
+            Some(cut) = self.parts.cuts.recv() => self.known.cuts.push_back(cut),
+            Ok(()) = self.parts.durable.changed(), if room => {}
+            () = self.parts.end.cancelled(), if !heard_all && !self.parts.end.is_cancelled() => {}
+            // The journal is gone and nothing can come any more: an operator's matter, and the audio is kept.
+            else => return Err(HearingError::Stopped { hearing: self.parts.hearing }),
+        }
+        Ok(())
+    }
+
+    /// Reads on and listens.
+    async fn hear(&mut self) -> Result<(), HearingError> {
+        let rate = self.parts.setup.format.rate;
+        let end = self.edge().min(self.position.plus(u64::from(rate.hz()) * READ_SECONDS));
+        let Some(span) = Span::new(self.position, end) else { return Ok(()) };
+        for piece in self.reading.read(span).await? {
+            if piece.span.start() > self.position {
+                self.skip_to(piece.span.start()).await?;
+            }
+            let channel = self.parts.setup.id;
+            let heard = self.front.push(&piece.bytes).map_err(|source| HearingError::Audio { channel, source })?;
+            self.position = piece.span.end();
+            self.on_heard(heard);
+        }
+        if self.position < end {
+            self.skip_to(end).await?;
+        }
+        let behind = self.position.index().saturating_sub(self.known.recorded.index());
+        // At a cut it is said when the text is there, see `cut`.
+        if behind >= u64::from(rate.hz()) * RECORD_SECONDS && self.known.cuts.front() != Some(&self.position) {
+            self.record_audio(self.position).await?;
+        }
+        Ok(())
+    }
+
+    /// Nothing is stored up to `at`: what was said before is over, and listening begins anew behind the gap.
+    async fn skip_to(&mut self, at: SamplePos) -> Result<(), HearingError> {
+        self.cut().await?;
+        self.position = at;
+        self.front = fresh(&self.parts, at)?;
+        Ok(())
+    }
+
+    /// What was said so far is over: the open utterance ends here, and listening begins anew. When all of it has its text,
+    /// the record says that the audio up to here is stored: from such a place a later listener may begin.
+    async fn cut(&mut self) -> Result<(), HearingError> {
+        let heard = self.front.finish();
+        self.on_heard(heard);
+        self.front = fresh(&self.parts, self.position)?;
+        self.agreement.reset();
+        self.cuts_ahead.push_back((self.first_number + self.pending.len() as u64, self.position));
+        self.pass_cuts().await
+    }
+
+    async fn pass_cuts(&mut self) -> Result<(), HearingError> {
+        while let Some((_, at)) = self.cuts_ahead.pop_front_if(|(number, _)| *number <= self.first_number) {
+            self.record_audio(at).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts into the record how far audio is on disk.
+    async fn record_audio(&mut self, end: SamplePos) -> Result<(), HearingError> {
+        if let Some(span) = Span::new(self.known.recorded, end).filter(|s| !s.is_empty()) {
+            let (channel, class) = (self.parts.setup.id, IntervalClass::Open);
+            self.append(Change::AudioStored { channel, span, class }).await?;
+            self.known.recorded = span.end();
+        }
+        Ok(())
+    }
+
+    fn on_heard(&mut self, heard: Vec<Heard>) {
+        for event in heard {
+            match event {
+                Heard::SpeechBegan(at) => {
+                    self.agreement.reset();
+                    let at = self.parts.setup.format.rate.sample_at(at);
+                    if self.is_live() {
+                        self.tell(LiveEvent::SpeechBegan { channel: self.parts.setup.id, at });
+                    }
+                }
+                Heard::Partial(window) if self.is_live() => self.decode_partial(window),
+                Heard::Partial(_) => self.front.partial_done(),
+                Heard::Ended(utterance) => self.decode_final(*utterance),
+            }
+        }
+    }
+
+    /// Whether what is heard now was said just now.
+    fn is_live(&self) -> bool {
+        let behind = self.parts.durable.borrow().index().saturating_sub(self.position.index());
+        behind <= u64::from(self.parts.setup.format.rate.hz()) * LIVE_SECONDS
+    }
+
+    fn decode_partial(&self, window: Window) {
+        let answer = self.outcomes.0.clone();
+        self.submit(window.samples, window.span.start(), Pass::Partial, CancelFlag::default(), move |result| {
+            // The task may be gone; then nobody wants it.
+            let _gone = answer.try_send(Outcome::Partial { result });
+        });
+    }
+
+    fn decode_final(&mut self, heard: HeardUtterance) {
+        let start = self.parts.setup.format.rate.span_at(heard.utterance.span).start();
+        if self.known.segments.contains(&start) {
+            // Heard before: its text is in the record.
+            return;
+        }
+        let number = self.first_number + self.pending.len() as u64;
+        let cancel = CancelFlag::default();
+        self.submit_final(&heard, number, cancel.clone());
+        self.pending.push_back(Pending { heard, outcome: None, retried: false, cancel, ended: Instant::now() });
+    }
+
+    fn submit_final(&self, heard: &HeardUtterance, number: u64, cancel: CancelFlag) {
+        let answer = self.outcomes.0.clone();
+        let utterance = &heard.utterance;
+        self.submit(utterance.samples.clone(), utterance.span.start(), Pass::Final, cancel, move |result| {
+            let _gone = answer.try_send(Outcome::Final { number, result });
+        });
+    }
+
+    fn submit(
+        &self,
+        samples: Vec<f32>,
+        start: Tick,
+        pass: Pass,
+        cancel: CancelFlag,
+        reply: impl FnOnce(Result<Hypothesis, AsrError>) + Send + 'static,
+    ) {
+        let depth = self.parts.pool.depth();
+        self.parts.metrics.queue_depth(Queue::AsrFinals, depth.finals);
+        self.parts.metrics.queue_depth(Queue::AsrPartials, depth.partials);
+        self.parts.pool.submit(Job {
+            stream: self.stream_key,
+            samples,
+            start,
+            languages: self.parts.setup.languages.clone(),
+            pass,
+            cancel,
+            reply: Box::new(reply),
+            span: tracing::Span::current(),
+        });
+    }
+
+    async fn on_outcome(&mut self, outcome: Outcome) -> Result<(), HearingError> {
+        match outcome {
+            Outcome::Partial { result } => {
+                self.front.partial_done();
+                if let Ok(hypothesis) = result {
+                    self.on_partial(hypothesis);
+                }
+                Ok(())
+            }
+            Outcome::Final { number, result } => {
+                self.on_final(number, result)?;
+                self.commit().await
+            }
+        }
+    }
+
+    fn on_partial(&mut self, hypothesis: Hypothesis) {
+        // Its utterance may have ended while it was decoded.
+        if hypothesis.window.start() < self.front.settled() {
+            return;
+        }
+        let rate = self.parts.setup.format.rate;
+        let stable = self.agreement.observe(hypothesis.words.iter().map(|w| w.text.as_str()));
+        self.tell(LiveEvent::Partial(Box::new(Partial {
+            channel: self.parts.setup.id,
+            rate,
+            span: rate.span_at(hypothesis.window),
+            language: hypothesis.language,
+            words: hypothesis.words,
+            stable,
+        })));
+    }
+
+    /// Keeps what a final decode brought. A failure that may pass is tried once more; then the utterance goes into the record
+    /// without words, and is flagged as speech without words.
+    fn on_final(&mut self, number: u64, result: Result<Hypothesis, AsrError>) -> Result<(), HearingError> {
+        let Some(index) = number.checked_sub(self.first_number).and_then(|n| usize::try_from(n).ok()) else {
+            return Ok(());
+        };
+        let Some(pending) = self.pending.get_mut(index) else { return Ok(()) };
+        match result {
+            Err(error @ (AsrError::Cancelled | AsrError::WorkerGone)) => return Err(error.into()),
+            Err(error) if !pending.retried && error.may_pass() => {
+                tracing::warn!(%error, "an utterance could not be decoded; it is tried once more");
+                pending.retried = true;
+                let (heard, cancel) = (pending.heard.clone(), pending.cancel.clone());
+                self.submit_final(&heard, number, cancel);
+            }
+            Err(error) => {
+                tracing::error!(%error, "an utterance could not be decoded; it is recorded without words");
+                let hypothesis = compose::wordless(&pending.heard, &self.parts.setup);
+                pending.outcome = Some(Ok(hypothesis));
+            }
+            Ok(hypothesis) => pending.outcome = Some(Ok(hypothesis)),
+        }
+        Ok(())
+    }
+
+    /// Writes finished utterances to the record, in order of time.
+    async fn commit(&mut self) -> Result<(), HearingError> {
+        while self.pending.front().is_some_and(|p| p.outcome.is_some()) {
+            let Some(mut pending) = self.pending.pop_front() else { break };
+            self.first_number += 1;
+            let Some(outcome) = pending.outcome.take() else { break };
+            let info = self.parts.recognizer.info(Pass::Final);
+            let segment = compose::segment(self.parts.hearing, &self.parts.setup, &pending.heard, outcome?, info);
+            let (captions, flags) = (segment.captions, segment.flags.iter().map(|f| f.code).collect::<Vec<_>>());
+            self.append(Change::SegmentCommitted { segment: Box::new(segment) }).await?;
+            self.parts.metrics.utterance(captions, flags, pending.ended.elapsed());
+        }
+        self.pass_cuts().await
+    }
+
+    /// Appends to the record. What passes (no room, a full disk) is waited for: the audio is safe meanwhile.
+    async fn append(&mut self, change: Change) -> Result<(), HearingError> {
+        let mut pause = tokio::time::interval(RECORD_PAUSE);
+        loop {
+            pause.tick().await;
+            let actor = Actor { kind: ActorKind::Service, id: "recognition".to_owned() };
+            let by = Attribution { actor, purpose: Purpose::Collection, at: self.parts.world.now() };
+            let began = Instant::now();
+            match self.parts.store.append(self.parts.hearing, change.clone(), by).await {
+                Ok(_receipt) => {
+                    self.parts.metrics.record_appended(began.elapsed());
+                    return Ok(());
+                }
+                Err(error) if passes(error.kind()) => {
+                    tracing::warn!(%error, change = change.name(), "the record cannot take a change; trying again");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Says how far the results are.
+    fn tell_settled(&self) {
+        let rate = self.parts.setup.format.rate;
+        let settled = match self.pending.front() {
+            Some(pending) => rate.sample_at(pending.heard.utterance.span.start()),
+            None if self.front.is_speaking() => rate.sample_at(self.front.settled()),
+            None => self.position,
+        };
+        self.parts.settled.send_if_modified(|position| {
+            let now = settled.max(*position);
+            std::mem::replace(position, now) != now
+        });
+    }
+
+    fn tell(&self, event: LiveEvent) {
+        // Nobody may listen.
+        let _unheard = self.parts.events.send(event);
+    }
+}
+
+fn fresh(parts: &ListenerParts, at: SamplePos) -> Result<Front, HearingError> {
+    Front::new(parts.setup.format, at, &parts.front, (parts.detectors)())
+        .map_err(|source| HearingError::Front { channel: parts.setup.id, source })
+}
+
+/// Whether what kept the record from taking a change may pass.
+const fn passes(kind: FaultKind) -> bool {
+    matches!(kind, FaultKind::Overloaded { .. } | FaultKind::Unavailable | FaultKind::TimedOut)
+}
