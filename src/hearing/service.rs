@@ -344,7 +344,7 @@ impl Hearings {
             return Err(HearingError::Stopped { hearing });
         }
         let sitting = sitting.get_or_try_init(|| Sitting::begin(&self.parts, hearing, events)).await?;
-        Ok(intake::start(IntakeParts {
+        let parts = IntakeParts {
             hearing,
             actor: by,
             routes: sitting.routes().to_vec(),
@@ -354,7 +354,8 @@ impl Hearings {
             _hold: Box::new(hold),
             end,
             replaced,
-        }))
+        };
+        intake::start(parts).await
     }
 
     /// Ends the stream that runs, if one does: its recorder is back on another.

@@ -86,9 +86,16 @@ impl std::fmt::Debug for AudioIn {
     }
 }
 
-/// Begins a stream where the channels stand.
-pub(in crate::hearing) fn start(parts: IntakeParts) -> LiveStream {
-    let next: Vec<SamplePos> = parts.routes.iter().map(|r| *r.journal.durable().borrow()).collect();
+/// Begins a stream where the channels stand, which is then durable.
+///
+/// # Errors
+/// What the journal says.
+pub(in crate::hearing) async fn start(parts: IntakeParts) -> Result<LiveStream, HearingError> {
+    let mut next = Vec::with_capacity(parts.routes.len());
+    for route in &parts.routes {
+        // What the last stream left written and not synced is not to be sent again.
+        next.push(route.journal.sync().await?);
+    }
     let channels = parts.routes.iter().zip(&next).map(|(route, start)| ChannelProgress {
         channel: route.setup.id,
         rate: route.setup.format.rate,
@@ -96,7 +103,7 @@ pub(in crate::hearing) fn start(parts: IntakeParts) -> LiveStream {
         durable: route.journal.durable(),
         settled: route.settled.clone(),
     });
-    LiveStream { channels: channels.collect(), audio: AudioIn { parts, next } }
+    Ok(LiveStream { channels: channels.collect(), audio: AudioIn { parts, next } })
 }
 
 impl AudioIn {

@@ -138,8 +138,8 @@ mod tests {
     fn the_longer_somebody_speaks_the_shorter_a_pause_ends_it() {
         let config = EndpointConfig::default();
         assert_eq!(config.check(), Ok(()));
-        let pauses: Vec<usize> = [0, 11_000, 13_000, 21_000].map(|ms| config.pause_frames(frames_of(ms))).to_vec();
-        assert_eq!(pauses, [25, 25, 16, 8]);
+        let pauses = [0, 5_900, 6_100, 11_000, 13_000, 21_000].map(|ms| config.pause_frames(frames_of(ms)));
+        assert_eq!(pauses, [38, 38, 25, 25, 16, 8]);
     }
 
     #[test]
