@@ -413,6 +413,10 @@ impl Listener {
     }
 
     /// Appends to the record. What passes (no room, a full disk) is waited for: the audio is safe meanwhile.
+    #[expect(
+        clippy::needless_pass_by_ref_mut,
+        reason = "a shared one, held while waiting, would ask the front to be Sync"
+    )]
     async fn append(&mut self, change: Change) -> Result<(), HearingError> {
         let mut pause = tokio::time::interval(RECORD_PAUSE);
         loop {

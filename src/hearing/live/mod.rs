@@ -1,4 +1,4 @@
-//! A hearing while audio flows. The recorder's side ([`intake`]) writes to the journal; a task a channel ([`listener`]) reads
+//! A hearing while audio flows. The recorder's side (`intake`) writes to the journal; a task a channel (`listener`) reads
 //! it and makes text of it. Neither waits for the other.
 
 pub(in crate::hearing) mod compose;

@@ -141,7 +141,7 @@ async fn undisturbed(audio: &[u8]) -> Vec<(u64, u64, String)> {
 
 /// Six seconds: loud for 1.5 s, silent for 1.5 s, twice.
 fn two_utterances() -> Vec<u8> {
-    let loud = |n: usize| (n / 24_000) % 2 == 0;
+    let loud = |n: usize| (n / 24_000).is_multiple_of(2);
     (0..96_000).flat_map(|n| (if loud(n) { 30_000_i16 } else { 0 }).to_le_bytes()).collect()
 }
 

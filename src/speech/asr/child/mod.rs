@@ -1,7 +1,7 @@
 //! An engine in a process of its own, which may abort, be killed or hang: that costs a restart and another decode.
 //!
 //! [`ChildRecognizer`] fits the traits of `asr`. Each of its decoders owns one process, the same program started with other
-//! arguments, and speaks with it over its standard input and output ([`protocol`]). The decoder's thread alone starts it,
+//! arguments, and speaks with it over its standard input and output (`protocol`). The decoder's thread alone starts it,
 //! writes, reads, watches and reaps it; nothing is shared. [`serve`] is the other side.
 
 mod process;
