@@ -239,15 +239,21 @@ impl Hearings {
     }
 
     async fn close_now(&self, hearing: HearingId, by: Actor) -> Result<EntrySeq, HearingError> {
-        let (mut streaming, sitting, events) = {
+        let mut streaming = {
             let mut all = self.live();
             let live = all.entry(hearing).or_default();
             live.closing = true;
             live.end.cancel();
-            (live.streaming.clone(), Arc::clone(&live.sitting), live.events.clone())
+            live.streaming.clone()
         };
         // An error means that the stream is gone: it has ended.
         drop(streaming.wait_for(|streaming| !streaming).await);
+        // Only now: a stream may have begun another sitting in place of a broken one.
+        let (sitting, events) = {
+            let mut all = self.live();
+            let live = all.entry(hearing).or_default();
+            (Arc::clone(&live.sitting), live.events.clone())
+        };
         let heard = self.hear_out(hearing, &sitting, events).await;
         let closed = match heard {
             Ok(()) => self.append(hearing, Change::HearingClosed {}, by, Purpose::Collection).await,
@@ -482,7 +488,8 @@ impl Hearings {
 /// Lets go of hearings that nobody listens to or streams into.
 fn forget_idle(live: &mut HashMap<HearingId, Live>) {
     live.retain(|_, entry| {
-        entry.closing || *entry.streaming.borrow() || entry.sitting.initialized() || entry.events.receiver_count() > 0
+        let sits = entry.sitting.initialized() || Arc::strong_count(&entry.sitting) > 1;
+        entry.closing || *entry.streaming.borrow() || sits || entry.events.receiver_count() > 0
     });
 }
 

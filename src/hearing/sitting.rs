@@ -1,7 +1,13 @@
 //! A hearing in session on this server: its journals are open and its channels are listened to, whether or not a recorder is
 //! connected.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use tokio::{
     sync::{Mutex, broadcast, mpsc, watch},
@@ -40,6 +46,8 @@ pub(super) struct Sitting {
     /// Cancelled when everything is to be heard to its end.
     end: CancellationToken,
     listeners: Mutex<JoinSet<Result<(), HearingError>>>,
+    /// It stopped before everything was heard.
+    spoiled: AtomicBool,
 }
 
 impl Sitting {
@@ -50,10 +58,14 @@ impl Sitting {
         events: broadcast::Sender<LiveEvent>,
     ) -> Result<Self, HearingError> {
         let summary = parts.store.hearing(hearing).await?;
+        if summary.closed_at.is_some() {
+            return Err(HearingError::Closed { hearing });
+        }
         let entries = all_entries(parts.store.as_ref(), hearing).await?;
         let mut known = known_of(&summary.channels, &entries);
         let end = CancellationToken::new();
-        let mut sitting = Self { hearing, routes: Vec::new(), end, listeners: Mutex::default() };
+        let mut sitting =
+            Self { hearing, routes: Vec::new(), end, listeners: Mutex::default(), spoiled: AtomicBool::new(false) };
         for setup in summary.channels {
             let known = known.remove(&setup.id).unwrap_or_default();
             if let Err(error) = sitting.seat(parts, setup, known, events.clone()).await {
@@ -150,11 +162,17 @@ impl Sitting {
             heard = heard.and(ended);
         }
         self.close_journals().await;
+        if heard.is_err() {
+            self.spoiled.store(true, Ordering::Release);
+        } else if self.spoiled.load(Ordering::Acquire) {
+            return Err(HearingError::Stopped { hearing: self.hearing });
+        }
         heard
     }
 
     /// Stops at once. What has no text yet gets it from the next sitting.
     pub(super) async fn let_go(&self) {
+        self.spoiled.store(true, Ordering::Release);
         self.listeners.lock().await.shutdown().await;
         self.close_journals().await;
     }
@@ -199,10 +217,13 @@ fn known_of(channels: &[ChannelSetup], entries: &[Entry]) -> HashMap<ChannelId, 
             | Change::HearingClosed {} => {}
         }
     }
-    for known in all.values_mut() {
+    for channel in channels {
+        let Some(known) = all.get_mut(&channel.id) else { continue };
         let start: SamplePos = known.start;
         known.cuts.retain(|cut| *cut > start);
-        known.segments.retain(|segment| *segment >= start);
+        // By way of ticks a segment may begin a sample before the cut that it follows.
+        let first = channel.format.rate.sample_at(channel.format.rate.tick_of(start));
+        known.segments.retain(|segment| *segment >= first);
     }
     all
 }

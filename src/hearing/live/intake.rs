@@ -78,6 +78,8 @@ pub struct AudioIn {
     parts: IntakeParts,
     /// The next sample of each channel.
     next: Vec<SamplePos>,
+    /// What is stored of each channel, for samples that are sent again.
+    stored: Vec<Reading>,
 }
 
 impl std::fmt::Debug for AudioIn {
@@ -96,6 +98,7 @@ pub(in crate::hearing) async fn start(parts: IntakeParts) -> Result<LiveStream, 
         // What the last stream left written and not synced is not to be sent again.
         next.push(route.journal.sync().await?);
     }
+    let stored = parts.routes.iter().map(|r| Reading::of(r.path.clone())).collect();
     let channels = parts.routes.iter().zip(&next).map(|(route, start)| ChannelProgress {
         channel: route.setup.id,
         rate: route.setup.format.rate,
@@ -103,7 +106,7 @@ pub(in crate::hearing) async fn start(parts: IntakeParts) -> Result<LiveStream, 
         durable: route.journal.durable(),
         settled: route.settled.clone(),
     });
-    Ok(LiveStream { channels: channels.collect(), audio: AudioIn { parts, next } })
+    Ok(LiveStream { channels: channels.collect(), audio: AudioIn { parts, next, stored } })
 }
 
 impl AudioIn {
@@ -187,11 +190,11 @@ impl AudioIn {
     }
 
     /// Holds samples that were sent again against those that are stored.
-    async fn compare(&self, index: usize, first: SamplePos, bytes: &[u8]) -> Result<(), HearingError> {
+    async fn compare(&mut self, index: usize, first: SamplePos, bytes: &[u8]) -> Result<(), HearingError> {
         let route = &self.parts.routes[index];
         let samples = (bytes.len() / route.setup.format.encoding.bytes_per_sample()) as u64;
         let Some(span) = Span::new(first, first.plus(samples)) else { return Ok(()) };
-        let pieces = Reading::of(route.path.clone()).read(span).await?;
+        let pieces = self.stored[index].read(span).await?;
         let stored = pieces.iter().flat_map(|p| &p.bytes);
         if stored.eq(bytes) {
             return Ok(());
@@ -210,17 +213,27 @@ impl AudioIn {
     /// Says that the input is over for now: what is being said ends here. Gives where each channel ends; their results are
     /// complete when they are settled so far.
     ///
+    /// What is begun is done, also if the future is dropped: the record and the listeners know of the same end.
+    ///
     /// # Errors
     /// What the journal and the record say.
     pub async fn finish(self) -> Result<Vec<(ChannelId, SamplePos)>, HearingError> {
+        let hearing = self.parts.hearing;
+        // An error means that it panicked, which is logged by the runtime.
+        tokio::spawn(self.finish_now()).await.unwrap_or(Err(HearingError::Stopped { hearing }))
+    }
+
+    async fn finish_now(self) -> Result<Vec<(ChannelId, SamplePos)>, HearingError> {
+        let mut ends = Vec::with_capacity(self.parts.routes.len());
         for route in &self.parts.routes {
             let at = route.journal.sync().await?;
             let channel = route.setup.id;
             self.append(Change::InputEnded { channel, at }).await?;
             // A listener that is gone begins at what the record says.
             let _gone = route.cuts.send(at).await;
+            ends.push((channel, at));
         }
-        Ok(self.positions())
+        Ok(ends)
     }
 
     async fn append(&self, change: Change) -> Result<(), HearingError> {

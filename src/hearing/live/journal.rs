@@ -15,21 +15,31 @@ use crate::{
 pub(super) struct Reading {
     path: PathBuf,
     reader: Option<JournalReader>,
+    /// Whether it is only read on, never back.
+    forward: bool,
 }
 
 impl Reading {
     pub(super) const fn of(path: PathBuf) -> Self {
-        Self { path, reader: None }
+        Self { path, reader: None, forward: false }
+    }
+
+    /// One that is only read on: it forgets where the frames behind it are.
+    pub(super) const fn forward(path: PathBuf) -> Self {
+        Self { path, reader: None, forward: true }
     }
 
     /// What is stored of `span`, in order; a gap begins a new piece. On a thread that may block.
     ///
     /// If the future is dropped, the file is opened anew the next time.
     pub(super) async fn read(&mut self, span: Span) -> Result<Vec<Piece>, HearingError> {
-        let (reader, path) = (self.reader.take(), self.path.clone());
+        let (reader, path, forward) = (self.reader.take(), self.path.clone(), self.forward);
         let read = tokio::task::spawn_blocking(move || {
             let mut reader = reader.map_or_else(|| JournalReader::open(&path), Ok)?;
             let pieces = reader.read_span(span)?;
+            if forward {
+                reader.forget(span.start());
+            }
             Ok::<_, MediaError>((reader, pieces))
         });
         // Nobody aborts it; where it panicked there is nothing to go on with.

@@ -120,6 +120,8 @@ pub(in crate::hearing) struct Listener {
     reading: Reading,
     /// The next sample to be heard.
     position: SamplePos,
+    /// Where listening began anew: everything before it is over.
+    fresh_at: SamplePos,
     pending: VecDeque<Pending>,
     /// The number of the first pending utterance.
     first_number: u64,
@@ -142,8 +144,9 @@ impl Listener {
         let stream_key = high ^ low ^ (u64::from(parts.setup.id.number()) << 56);
         Ok(Self {
             front: fresh(&parts, known.start)?,
-            reading: Reading::of(parts.path.clone()),
+            reading: Reading::forward(parts.path.clone()),
             position: known.start,
+            fresh_at: known.start,
             known,
             parts,
             pending: VecDeque::new(),
@@ -167,26 +170,37 @@ impl Listener {
             while let Ok(outcome) = self.outcomes.1.try_recv() {
                 self.on_outcome(outcome).await?;
             }
-            if self.pending.len() < MAX_PENDING && self.position < self.edge() {
-                self.hear().await?;
+            // Before anything is waited for.
+            self.tell_settled();
+            let edge = self.edge();
+            if self.pending.len() < MAX_PENDING && self.position < edge {
+                self.hear(edge).await?;
             } else if self.known.cuts.front().is_some_and(|cut| *cut <= self.position) {
                 self.known.cuts.pop_front();
                 self.cut().await?;
             } else if !heard_all && self.parts.end.is_cancelled() && self.position >= *self.parts.durable.borrow() {
+                if self.position > self.fresh_at {
+                    // What is cut here is cut here for ever: a later listener has to know.
+                    self.append(Change::InputEnded { channel: self.parts.setup.id, at: self.position }).await?;
+                }
                 self.cut().await?;
                 heard_all = true;
             } else if heard_all && self.pending.is_empty() {
+                // Told above: everything is settled.
                 return Ok(());
             } else {
                 self.wait(heard_all).await?;
             }
-            self.tell_settled();
         }
     }
 
     /// Up to where may be read on: the next cut, or the end of what is on disk.
-    fn edge(&self) -> SamplePos {
+    fn edge(&mut self) -> SamplePos {
+        // In this order: an end of input is told before anything behind it is on disk.
         let durable = *self.parts.durable.borrow();
+        while let Ok(cut) = self.parts.cuts.try_recv() {
+            self.known.cuts.push_back(cut);
+        }
         self.known.cuts.front().map_or(durable, |cut| durable.min(*cut))
     }
 
@@ -204,10 +218,10 @@ impl Listener {
         Ok(())
     }
 
-    /// Reads on and listens.
-    async fn hear(&mut self) -> Result<(), HearingError> {
+    /// Reads on and listens, up to `edge` at most.
+    async fn hear(&mut self, edge: SamplePos) -> Result<(), HearingError> {
         let rate = self.parts.setup.format.rate;
-        let end = self.edge().min(self.position.plus(u64::from(rate.hz()) * READ_SECONDS));
+        let end = edge.min(self.position.plus(u64::from(rate.hz()) * READ_SECONDS));
         let Some(span) = Span::new(self.position, end) else { return Ok(()) };
         for piece in self.reading.read(span).await? {
             if piece.span.start() > self.position {
@@ -222,9 +236,9 @@ impl Listener {
             self.skip_to(end).await?;
         }
         let behind = self.position.index().saturating_sub(self.known.recorded.index());
-        // At a cut it is said when the text is there, see `cut`.
-        if behind >= u64::from(rate.hz()) * RECORD_SECONDS && self.known.cuts.front() != Some(&self.position) {
-            self.record_audio(self.position).await?;
+        if behind >= u64::from(rate.hz()) * RECORD_SECONDS {
+            // Not to the end of what was read: that may be a cut, at which this is said only when the text is there.
+            self.record_audio(SamplePos::new(self.position.index() - 1)).await?;
         }
         Ok(())
     }
@@ -232,7 +246,7 @@ impl Listener {
     /// Nothing is stored up to `at`: what was said before is over, and listening begins anew behind the gap.
     async fn skip_to(&mut self, at: SamplePos) -> Result<(), HearingError> {
         self.cut().await?;
-        self.position = at;
+        (self.position, self.fresh_at) = (at, at);
         self.front = fresh(&self.parts, at)?;
         Ok(())
     }
@@ -243,6 +257,7 @@ impl Listener {
         let heard = self.front.finish();
         self.on_heard(heard);
         self.front = fresh(&self.parts, self.position)?;
+        self.fresh_at = self.position;
         self.agreement.reset();
         self.cuts_ahead.push_back((self.first_number + self.pending.len() as u64, self.position));
         self.pass_cuts().await
@@ -443,7 +458,9 @@ impl Listener {
         let settled = match self.pending.front() {
             Some(pending) => rate.sample_at(pending.heard.utterance.span.start()),
             None if self.front.is_speaking() => rate.sample_at(self.front.settled()),
-            None => self.position,
+            None if self.position == self.fresh_at => self.position,
+            // What the resampler and a frame still hold may be the beginning of speech.
+            None => rate.sample_at(self.front.position()).min(self.position),
         };
         self.parts.settled.send_if_modified(|position| {
             let now = settled.max(*position);

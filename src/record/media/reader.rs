@@ -105,6 +105,13 @@ impl JournalReader {
         Ok(pieces)
     }
 
+    /// Forgets where the frames that end before `before` are, so that reading on for hours takes no more memory. They cannot be
+    /// read by this reader any more.
+    pub fn forget(&mut self, before: SamplePos) {
+        let behind = self.index.partition_point(|(_, h)| h.end_sample() <= before);
+        self.index.drain(..behind);
+    }
+
     fn read_body(&mut self, offset: u64, header: &FrameHeader) -> Result<(), MediaError> {
         match self.frames.read_body(offset, header)? {
             Body::Whole(_) => Ok(()),
