@@ -40,6 +40,7 @@ impl Screen {
             }
             ClientEvent::Final(text) => self.settled(text),
             ClientEvent::SpeechBegan { channel } => self.line(*channel, "…"),
+            ClientEvent::Ordered { channel, class, first_sample: _ } => self.line(*channel, &format!("[{class}]")),
             ClientEvent::Opened(_)
             | ClientEvent::Stored { .. }
             | ClientEvent::Status { .. }

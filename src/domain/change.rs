@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    channel::ChannelSetup,
+    channel::{ChannelSetup, Label},
     engine::Sha256Hash,
     id::{ChannelId, HearingId},
     segment::Segment,
@@ -22,6 +22,67 @@ pub enum IntervalClass {
     Sealed,
     /// The microphone was muted.
     Muted,
+}
+
+impl IntervalClass {
+    /// Whether audio of this class is stored at all.
+    #[must_use]
+    pub const fn is_stored(self) -> bool {
+        match self {
+            Self::Open | Self::Sealed => true,
+            Self::OffRecord | Self::Muted => false,
+        }
+    }
+
+    /// How much it keeps from whom: the higher, the more.
+    #[must_use]
+    pub const fn strictness(self) -> u8 {
+        match self {
+            Self::Open => 0,
+            Self::Sealed => 1,
+            Self::Muted => 2,
+            Self::OffRecord => 3,
+        }
+    }
+}
+
+/// An order of the court about what is recorded: who gave it, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Who, by the court's own identifier.
+    pub by: Label,
+    /// Why.
+    pub reason: Label,
+}
+
+/// Why samples are missing that should have been recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GapReason {
+    /// The recorder was switched off or had failed.
+    RecorderDown,
+    /// The recorder's own disk was full while no server could be reached.
+    RecorderFull,
+    /// The sound device gave nothing.
+    DeviceLost,
+    /// What the recorder had is damaged.
+    RecorderDamaged,
+    /// The recorder does not say.
+    Unknown,
+}
+
+impl GapReason {
+    /// In words, for people.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RecorderDown => "the recorder was switched off or had failed",
+            Self::RecorderFull => "the recorder's disk was full",
+            Self::DeviceLost => "the sound device gave nothing",
+            Self::RecorderDamaged => "what the recorder had was damaged",
+            Self::Unknown => "for a reason that the recorder did not give",
+        }
+    }
 }
 
 /// One change to the record of one hearing.
@@ -46,6 +107,30 @@ pub enum Change {
         first_sample: SamplePos,
         /// Its class.
         class: IntervalClass,
+        /// The sample after its last; `None`: up to where another interval begins already, or for good.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        end: Option<SamplePos>,
+        /// The order behind it; `None` for how the channel began.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order: Option<Order>,
+    },
+    /// Samples that were stored were destroyed, with all that was made of them, on an order that came late.
+    AudioDestroyed {
+        /// Which channel.
+        channel: ChannelId,
+        /// What was destroyed.
+        span: Span,
+        /// The class it has now.
+        class: IntervalClass,
+    },
+    /// Samples that should have been recorded are missing for good.
+    AudioMissing {
+        /// Which channel.
+        channel: ChannelId,
+        /// Which.
+        span: Span,
+        /// Why.
+        reason: GapReason,
     },
     /// Audio up to here is stored.
     AudioStored {
@@ -80,12 +165,29 @@ pub enum Change {
 }
 
 impl Change {
+    /// The channel it is about; `None` where it is about the hearing.
+    #[must_use]
+    pub const fn channel(&self) -> Option<ChannelId> {
+        match self {
+            Self::IntervalBegan { channel, .. }
+            | Self::AudioDestroyed { channel, .. }
+            | Self::AudioMissing { channel, .. }
+            | Self::AudioStored { channel, .. }
+            | Self::InputEnded { channel, .. }
+            | Self::AudioConflict { channel, .. } => Some(*channel),
+            Self::SegmentCommitted { segment } => Some(segment.channel),
+            Self::HearingOpened { .. } | Self::HearingClosed {} => None,
+        }
+    }
+
     /// The name of the change, for logs and metrics: no content.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
             Self::HearingOpened { .. } => "hearing_opened",
             Self::IntervalBegan { .. } => "interval_began",
+            Self::AudioDestroyed { .. } => "audio_destroyed",
+            Self::AudioMissing { .. } => "audio_missing",
             Self::AudioStored { .. } => "audio_stored",
             Self::InputEnded { .. } => "input_ended",
             Self::AudioConflict { .. } => "audio_conflict",

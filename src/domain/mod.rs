@@ -12,6 +12,7 @@ pub mod fault;
 pub mod flag;
 pub mod hypothesis;
 pub mod id;
+pub mod interval;
 pub mod language;
 pub mod probability;
 pub mod segment;

@@ -132,6 +132,9 @@ pub struct Span {
 }
 
 impl Span {
+    /// No sample, at the beginning.
+    pub const EMPTY: Self = Self { start: SamplePos::ZERO, end: SamplePos::ZERO };
+
     /// From `start` up to, not including, `end`; `None` where `end` comes before `start`.
     #[must_use]
     pub fn new(start: SamplePos, end: SamplePos) -> Option<Self> {
@@ -269,6 +272,12 @@ pub struct HearingTime {
 }
 
 impl HearingTime {
+    /// The sample of a channel of rate `rate` at this time, or the one before.
+    #[must_use]
+    pub fn sample(self, rate: SampleRate) -> SamplePos {
+        SamplePos(scale(self.samples, u64::from(rate.0), u64::from(self.rate.0)))
+    }
+
     /// Whole milliseconds, rounded down.
     #[must_use]
     pub fn millis(self) -> u64 {

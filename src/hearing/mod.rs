@@ -1,10 +1,15 @@
 //! What people do with a hearing: open it, stream into it, follow it, read it, close it. The only place where audio,
 //! recognition and record meet.
 
+mod destruction;
 pub mod follow;
 pub mod live;
 pub mod offline;
+mod ordering;
+pub mod orders;
+mod reading;
 pub mod service;
+pub mod sight;
 mod sitting;
 pub mod world;
 
@@ -110,6 +115,12 @@ pub enum HearingError {
         /// What was sent.
         found: SamplePos,
     },
+    /// An order that cannot be carried out.
+    #[error("the order cannot be carried out: {why}")]
+    Order {
+        /// Why.
+        why: orders::Unlawful,
+    },
     /// Audio that cannot be used.
     #[error("channel {channel}: {source}")]
     Audio {
@@ -158,6 +169,12 @@ impl Fault for HearingError {
             | Self::NotInRecording { .. }
             | Self::Reference { .. } => FaultKind::Invalid,
             Self::Streaming { .. } | Self::Closed { .. } | Self::OutOfOrder { .. } => FaultKind::Conflict,
+            Self::Order { why } => match why {
+                orders::Unlawful::Unsigned | orders::Unlawful::Ends { .. } => FaultKind::Invalid,
+                orders::Unlawful::Unsealing { .. } => FaultKind::Forbidden,
+                orders::Unlawful::NotStored { .. } => FaultKind::Conflict,
+                orders::Unlawful::Late => FaultKind::Unimplemented,
+            },
             Self::Token { .. } => FaultKind::Forbidden,
             Self::Full { .. } => FaultKind::Overloaded { retry_after: std::time::Duration::from_secs(5) },
             Self::Audio { source, .. } => source.kind(),

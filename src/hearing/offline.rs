@@ -270,7 +270,8 @@ impl Offline {
         let mut changes = vec![Change::HearingOpened { reference: name.to_owned(), channels, resume: None }];
         for lane in lanes {
             let (channel, class) = (lane.setup.id, IntervalClass::Open);
-            changes.push(Change::IntervalBegan { channel, first_sample: SamplePos::ZERO, class });
+            let first_sample = SamplePos::ZERO;
+            changes.push(Change::IntervalBegan { channel, first_sample, class, end: None, order: None });
         }
         changes.extend(segments.into_iter().map(|s| Change::SegmentCommitted { segment: Box::new(s) }));
         for lane in lanes {

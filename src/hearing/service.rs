@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     HearingError,
-    follow::Follower,
     live::{
         LiveEvent, LiveStream,
         intake::{self, IntakeParts},
@@ -31,7 +30,6 @@ use crate::{
     },
     record::{
         entry::Entry,
-        export::{Format, transcript::Transcript},
         media::service::AudioJournal,
         store::{HearingSummary, RecordStore},
     },
@@ -86,17 +84,17 @@ impl fmt::Debug for Parts {
 /// The hearings of a court.
 #[derive(Debug)]
 pub struct Hearings {
-    parts: Parts,
+    pub(super) parts: Parts,
     places: Arc<Semaphore>,
     live: Mutex<HashMap<HearingId, Live>>,
 }
 
 /// A hearing that is listened to or streamed into.
 #[derive(Debug)]
-struct Live {
-    events: broadcast::Sender<LiveEvent>,
+pub(super) struct Live {
+    pub(super) events: broadcast::Sender<LiveEvent>,
     /// Its journals and listeners, once they are needed.
-    sitting: Arc<OnceCell<Sitting>>,
+    pub(super) sitting: Arc<OnceCell<Sitting>>,
     /// Whether a stream runs; the sender is held by the stream.
     streaming: watch::Receiver<bool>,
     /// Cancelled to end the stream.
@@ -198,8 +196,13 @@ impl Hearings {
             let opened = Change::HearingOpened { reference: reference.into(), channels, resume };
             this.append(hearing, opened, by.clone(), Purpose::Collection).await?;
             for channel in ids {
-                let began =
-                    Change::IntervalBegan { channel, first_sample: SamplePos::ZERO, class: IntervalClass::Open };
+                let began = Change::IntervalBegan {
+                    channel,
+                    first_sample: SamplePos::ZERO,
+                    class: IntervalClass::Open,
+                    end: None,
+                    order: None,
+                };
                 this.append(hearing, began, by.clone(), Purpose::Collection).await?;
             }
             tracing::info!(hearing.id = %hearing, "hearing opened");
@@ -327,7 +330,12 @@ impl Hearings {
     /// # Errors
     /// [`HearingError::Closed`], [`HearingError::Streaming`], [`HearingError::Token`], [`HearingError::Full`], or what the
     /// record, the journal and the pipeline say.
-    pub async fn stream(&self, hearing: HearingId, token: &str, by: Actor) -> Result<LiveStream, HearingError> {
+    pub async fn stream(
+        self: &Arc<Self>,
+        hearing: HearingId,
+        token: &str,
+        by: Actor,
+    ) -> Result<LiveStream, HearingError> {
         // Of a hearing that is not known nothing is kept.
         let opening = self.parts.store.entries(hearing, EntrySeq::START, 1).await?;
         if !token.is_empty() {
@@ -360,6 +368,7 @@ impl Hearings {
             _hold: Box::new(hold),
             end,
             replaced,
+            hearings: Arc::clone(self),
         };
         intake::start(parts).await
     }
@@ -376,7 +385,7 @@ impl Hearings {
     }
 
     /// Lets go of a sitting whose journal or listener failed: the next stream begins another.
-    async fn renew(&self, hearing: HearingId, broken: &Arc<OnceCell<Sitting>>) {
+    pub(super) async fn renew(&self, hearing: HearingId, broken: &Arc<OnceCell<Sitting>>) {
         if let Some(sitting) = broken.get() {
             sitting.let_go().await;
         }
@@ -408,59 +417,6 @@ impl Hearings {
         })
     }
 
-    /// Follows the record from a position on.
-    ///
-    /// # Errors
-    /// What the record says of a hearing that is not known.
-    pub async fn follow(&self, hearing: HearingId, after: EntrySeq) -> Result<Follower, HearingError> {
-        // Subscribed before the look, so that a closing between them is not missed.
-        let follower = Follower::new(Arc::clone(&self.parts.store), hearing, after);
-        let summary = self.parts.store.hearing(hearing).await?;
-        let over = summary.closed_at.is_some() && after >= summary.last;
-        Ok(if over { follower.at_the_end() } else { follower })
-    }
-
-    /// Listens to what is said while a hearing goes on.
-    #[must_use]
-    pub fn listen(&self, hearing: HearingId) -> broadcast::Receiver<LiveEvent> {
-        let mut live = self.live();
-        forget_idle(&mut live);
-        live.entry(hearing).or_default().events.subscribe()
-    }
-
-    /// A page of the record.
-    ///
-    /// # Errors
-    /// What the record says.
-    pub async fn read(
-        &self,
-        hearing: HearingId,
-        after: EntrySeq,
-        limit: usize,
-    ) -> Result<(HearingSummary, Vec<Entry>), HearingError> {
-        let summary = self.parts.store.hearing(hearing).await?;
-        let entries = self.parts.store.entries(hearing, after, limit).await?;
-        Ok((summary, entries))
-    }
-
-    /// Every hearing, in the order in which they were opened.
-    ///
-    /// # Errors
-    /// What the record says.
-    pub async fn list(&self) -> Result<Vec<HearingSummary>, HearingError> {
-        Ok(self.parts.store.hearings().await?)
-    }
-
-    /// The record of a hearing as a document.
-    ///
-    /// # Errors
-    /// What the record says.
-    pub async fn export(&self, hearing: HearingId, format: Format) -> Result<String, HearingError> {
-        let entries = all_entries(self.parts.store.as_ref(), hearing).await?;
-        let transcript = Transcript::from_entries(hearing, &entries)?;
-        Ok(format.write(&transcript)?)
-    }
-
     async fn append(
         &self,
         hearing: HearingId,
@@ -468,8 +424,7 @@ impl Hearings {
         actor: Actor,
         purpose: Purpose,
     ) -> Result<EntrySeq, HearingError> {
-        let by = Attribution { actor, purpose, at: self.parts.world.now() };
-        Ok(self.parts.store.append(hearing, change, by).await?.seq)
+        append(&self.parts, hearing, change, &actor, purpose).await
     }
 
     /// Ready when no stream runs any more.
@@ -480,13 +435,13 @@ impl Hearings {
     }
 
     /// Nothing panics while the lock is held, so a poisoned one is sound.
-    fn live(&self) -> MutexGuard<'_, HashMap<HearingId, Live>> {
+    pub(super) fn live(&self) -> MutexGuard<'_, HashMap<HearingId, Live>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Lets go of hearings that nobody listens to or streams into.
-fn forget_idle(live: &mut HashMap<HearingId, Live>) {
+pub(super) fn forget_idle(live: &mut HashMap<HearingId, Live>) {
     live.retain(|_, entry| {
         let sits = entry.sitting.initialized() || Arc::strong_count(&entry.sitting) > 1;
         entry.closing || *entry.streaming.borrow() || sits || entry.events.receiver_count() > 0
@@ -507,12 +462,24 @@ pub(super) async fn all_entries(store: &dyn RecordStore, hearing: HearingId) -> 
     }
 }
 
+/// Adds to the record.
+pub(super) async fn append(
+    parts: &Parts,
+    hearing: HearingId,
+    change: Change,
+    actor: &Actor,
+    purpose: Purpose,
+) -> Result<EntrySeq, HearingError> {
+    let by = Attribution { actor: actor.clone(), purpose, at: parts.world.now() };
+    Ok(parts.store.append(hearing, change, by).await?.seq)
+}
+
 fn hash_of(token: &str) -> Sha256Hash {
     Sha256Hash::new(Sha256::digest(token.as_bytes()).into())
 }
 
 /// Whether `token` is the one given out when the hearing was opened.
-fn check_token(hearing: HearingId, opening: &[Entry], token: &str) -> Result<(), HearingError> {
+pub(super) fn check_token(hearing: HearingId, opening: &[Entry], token: &str) -> Result<(), HearingError> {
     // Compared by hash, so that the time it takes tells nothing of the token.
     match opening.first().map(|entry| &entry.change) {
         Some(Change::HearingOpened { resume: Some(hash), .. }) if *hash == hash_of(token) => Ok(()),
@@ -521,7 +488,7 @@ fn check_token(hearing: HearingId, opening: &[Entry], token: &str) -> Result<(),
 }
 
 /// Runs what must not be left half done on a task of its own: a caller that goes away does not stop it.
-async fn finished<T: Send + 'static>(
+pub(super) async fn finished<T: Send + 'static>(
     work: impl Future<Output = Result<T, HearingError>> + Send + 'static,
 ) -> Result<T, HearingError> {
     match tokio::spawn(work).await {

@@ -10,29 +10,33 @@ use std::{
 };
 
 use tokio::{
-    sync::{Mutex, broadcast, mpsc, watch},
+    sync::{Mutex, broadcast, mpsc, oneshot, watch},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::{
-    HearingError,
+    HearingError, destruction,
     live::{
         LiveEvent,
+        gate::Gate,
         intake::Route,
-        listener::{Known, Listener, ListenerParts},
+        listener::{Known, Listener, ListenerParts, Rehear},
     },
-    service::{Parts, all_entries},
+    orders::{self, Placed, Request},
+    service::{Parts, all_entries, append},
 };
 use crate::{
     domain::{
+        actor::{Actor, Purpose},
         change::Change,
         channel::ChannelSetup,
         id::{ChannelId, HearingId},
-        time::SamplePos,
+        interval::Classes,
+        time::{SamplePos, Span},
     },
-    record::{entry::Entry, media::writer::Opening},
+    record::{entry::Entry, ledger::Extent, media::writer::Opening, store::HearingSummary},
 };
 
 /// Ends of input that a listener has not heard of yet; then the recorder's side waits.
@@ -61,14 +65,32 @@ impl Sitting {
         if summary.closed_at.is_some() {
             return Err(HearingError::Closed { hearing });
         }
+        Self::seated(parts, summary, events).await
+    }
+
+    /// One of a hearing that is closed, for an order that comes afterwards.
+    pub(super) async fn of_closed(parts: &Parts, hearing: HearingId) -> Result<Self, HearingError> {
+        let summary = parts.store.hearing(hearing).await?;
+        Self::seated(parts, summary, broadcast::Sender::new(1)).await
+    }
+
+    async fn seated(
+        parts: &Parts,
+        summary: HearingSummary,
+        events: broadcast::Sender<LiveEvent>,
+    ) -> Result<Self, HearingError> {
+        let hearing = summary.id;
         let entries = all_entries(parts.store.as_ref(), hearing).await?;
+        let mut classes = Classes::default();
+        entries.iter().for_each(|entry| classes.follow(&entry.change));
         let mut known = known_of(&summary.channels, &entries);
         let end = CancellationToken::new();
         let mut sitting =
             Self { hearing, routes: Vec::new(), end, listeners: Mutex::default(), spoiled: AtomicBool::new(false) };
         for setup in summary.channels {
             let known = known.remove(&setup.id).unwrap_or_default();
-            if let Err(error) = sitting.seat(parts, setup, known, events.clone()).await {
+            let gate = Arc::new(Gate::new(classes.of(setup.id)));
+            if let Err(error) = sitting.seat(parts, setup, (known, gate), events.clone()).await {
                 sitting.let_go().await;
                 return Err(error);
             }
@@ -81,7 +103,7 @@ impl Sitting {
         &mut self,
         parts: &Parts,
         setup: ChannelSetup,
-        known: Known,
+        (known, gate): (Known, Arc<Gate>),
         events: broadcast::Sender<LiveEvent>,
     ) -> Result<(), HearingError> {
         let (hearing, channel) = (self.hearing, setup.id);
@@ -98,6 +120,16 @@ impl Sitting {
             tracing::warn!(hearing.id = %hearing, channel.id = %channel, bytes = cut.bytes, "a torn tail of the audio journal was cut");
         }
         let path = parts.journal.path(hearing, channel);
+        // An order that a stop kept from being carried out in full.
+        let stored = Span::new(SamplePos::ZERO, *journal.durable().borrow()).unwrap_or(Span::EMPTY);
+        let forbidden = gate.classes().runs(stored).into_iter().filter(|(_, class)| !class.is_stored());
+        gate.owe(forbidden);
+        let known = if destruction::of(parts, hearing, &setup, &journal, &gate).await?.is_empty() {
+            known
+        } else {
+            self.known(parts, channel).await?
+        };
+        let (rehear, asked) = mpsc::channel(1);
         let (settled, settled_at) = watch::channel(known.start);
         let (cuts, cuts_heard) = mpsc::channel(CUTS);
         let listener = Listener::new(
@@ -116,6 +148,8 @@ impl Sitting {
                 metrics: Arc::clone(&parts.metrics),
                 settled,
                 cuts: cuts_heard,
+                rehear: asked,
+                gate: Arc::clone(&gate),
                 end: self.end.clone(),
             },
             known,
@@ -129,7 +163,7 @@ impl Sitting {
             ended
         };
         self.listeners.get_mut().spawn(listening.instrument(span));
-        self.routes.push(Route { setup, journal, path, settled: settled_at, cuts });
+        self.routes.push(Route { setup, journal, path, settled: settled_at, cuts, gate, rehear });
         Ok(())
     }
 
@@ -141,6 +175,76 @@ impl Sitting {
     /// Whether a journal or a listener of it is gone: another sitting is to be begun.
     pub(super) fn is_broken(&self) -> bool {
         self.routes.iter().any(|r| r.cuts.is_closed() || r.journal.durable().has_changed().is_err())
+    }
+
+    /// What the record says of one channel.
+    async fn known(&self, parts: &Parts, channel: ChannelId) -> Result<Known, HearingError> {
+        let summary = parts.store.hearing(self.hearing).await?;
+        let entries = all_entries(parts.store.as_ref(), self.hearing).await?;
+        Ok(known_of(&summary.channels, &entries).remove(&channel).unwrap_or_default())
+    }
+
+    /// Carries an order out: it is in the record, and what it forbids is destroyed. It is carried out on all channels that it
+    /// names, or refused on all. Must not be dropped half way.
+    pub(super) async fn order(&self, parts: &Parts, request: &Request, by: &Actor) -> Result<Placed, HearingError> {
+        request.check()?;
+        let meant = |route: &&Route| request.channel.is_none_or(|channel| channel == route.setup.id);
+        let routes: Vec<&Route> = self.routes.iter().filter(meant).collect();
+        let Some(first) = routes.first() else {
+            let channel = request.channel.map_or(0, |c| u32::from(c.number()));
+            return Err(HearingError::NoSuchChannel { channel, hearing: self.hearing });
+        };
+        // In the order of their numbers, so that two orders never wait for each other.
+        let mut turns = Vec::with_capacity(routes.len());
+        let mut plans = Vec::with_capacity(routes.len());
+        for route in &routes {
+            turns.push(route.gate.turn().await);
+            let now = route.journal.sync().await?;
+            let place = request.at(first.setup.format.rate, route.setup.format.rate, now);
+            let plan = orders::plan(&route.gate.classes(), now, place, request.class);
+            let plan = plan.map_err(|why| HearingError::Order { why })?;
+            if !plan.destroy.is_empty() {
+                return Err(HearingError::Order { why: orders::Unlawful::Late });
+            }
+            plans.push(plan);
+        }
+        let mut placed = Placed::default();
+        for (route, plan) in routes.iter().zip(plans) {
+            for (first_sample, end) in plan.intervals {
+                let (channel, class, order) = (route.setup.id, request.class, Some(request.order.clone()));
+                let began = Change::IntervalBegan { channel, first_sample, class, end, order };
+                append(parts, self.hearing, began.clone(), by, Purpose::Alteration).await?;
+                route.gate.set(first_sample, end, class);
+                placed.changes.push(began);
+            }
+            route.gate.owe(plan.destroy.into_iter().map(|span| (span, request.class)));
+        }
+        for route in &routes {
+            placed.changes.extend(self.destroy(parts, route).await?);
+        }
+        Ok(placed)
+    }
+
+    /// Destroys what orders forbid, while nobody listens to the channel.
+    async fn destroy(&self, parts: &Parts, route: &Route) -> Result<Vec<Change>, HearingError> {
+        if route.gate.owed().is_empty() {
+            return Ok(Vec::new());
+        }
+        let ((held, holds), (go_on, again)) = (oneshot::channel(), oneshot::channel());
+        // A listener that is gone holds nothing; another sitting follows it.
+        if route.rehear.send(Rehear { held, again }).await.is_ok() {
+            let _gone = holds.await;
+        }
+        let destroyed = destruction::of(parts, self.hearing, &route.setup, &route.journal, &route.gate).await;
+        let _gone = go_on.send(self.known(parts, route.setup.id).await?);
+        destroyed
+    }
+
+    /// How far each channel is.
+    pub(super) fn extents(&self) -> HashMap<ChannelId, Extent> {
+        let extent =
+            |route: &Route| Extent { end: *route.journal.durable().borrow(), settled: *route.settled.borrow() };
+        self.routes.iter().map(|route| (route.setup.id, extent(route))).collect()
     }
 
     /// Waits until all audio has its results, and lets go of the journals.
@@ -213,6 +317,8 @@ fn known_of(channels: &[ChannelSetup], entries: &[Entry]) -> HashMap<ChannelId, 
             }
             Change::HearingOpened { .. }
             | Change::IntervalBegan { .. }
+            | Change::AudioDestroyed { .. }
+            | Change::AudioMissing { .. }
             | Change::AudioConflict { .. }
             | Change::HearingClosed {} => {}
         }

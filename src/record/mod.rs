@@ -6,6 +6,7 @@
 
 pub mod entry;
 pub mod export;
+pub mod ledger;
 pub mod media;
 pub mod seal;
 #[cfg(feature = "server")]

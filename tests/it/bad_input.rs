@@ -160,7 +160,7 @@ async fn streams_that_break_the_rules() {
     let sealed =
         pb::IntervalEvent { channel: 1, interval_class: pb::IntervalClass::Sealed.into(), ..Default::default() };
     let refused = court.refused(|h| vec![In::Start(start(&h)), In::Interval(sealed)]).await;
-    says(&refused, Code::Unimplemented, &["interval"]);
+    says(&refused, Code::InvalidArgument, &["who gave it and why"]);
     // What was taken before the fault is kept: the stream of a hearing goes on where it broke off.
     let hearing = court.fresh(format(S16, 16_000)).await;
     let broken = stream(&mut court.running.client, start(&hearing), vec![chunk(&silence), chunk(&silence[1..])]).await;
@@ -222,11 +222,18 @@ async fn hearings_that_are_not_there_or_not_open() {
     let unknown = "0192a1b2-0000-7000-8000-000000000000".to_owned();
     let client = &mut court.running.client;
     says(&client.close_hearing(close(&unknown)).await.unwrap_err(), Code::NotFound, &[&unknown]);
-    let read = pb::ReadRecordRequest { hearing_id: unknown.clone(), after_seq: 0, page_size: 0 };
+    let read =
+        pb::ReadRecordRequest { hearing_id: unknown.clone(), after_seq: 0, page_size: 0, resume_token: String::new() };
     says(&client.read_record(read).await.unwrap_err(), Code::NotFound, &[&unknown]);
-    let watch = pb::WatchHearingRequest { hearing_id: unknown.clone(), after_seq: 0, partials: false };
+    let watch = pb::WatchHearingRequest {
+        hearing_id: unknown.clone(),
+        after_seq: 0,
+        partials: false,
+        resume_token: String::new(),
+    };
     says(&client.watch_hearing(watch).await.unwrap_err(), Code::NotFound, &[&unknown]);
-    let export = |id: &str, format| pb::ExportRecordRequest { hearing_id: id.to_owned(), format };
+    let export =
+        |id: &str, format| pb::ExportRecordRequest { hearing_id: id.to_owned(), format, resume_token: String::new() };
     let json = pb::ExportFormat::Json.into();
     says(&client.export_record(export(&unknown, json)).await.unwrap_err(), Code::NotFound, &[&unknown]);
     says(&client.export_record(export(&hearing, 99)).await.unwrap_err(), Code::InvalidArgument, &["99"]);

@@ -59,7 +59,11 @@ async fn each_channel_has_its_own_words_in_order_of_time_under_its_label() {
         ordered(&together, number);
     }
     // The documents have both channels in one order of time.
-    let request = pb::ExportRecordRequest { hearing_id: hearing.clone(), format: pb::ExportFormat::Json.into() };
+    let request = pb::ExportRecordRequest {
+        hearing_id: hearing.clone(),
+        format: pb::ExportFormat::Json.into(),
+        resume_token: String::new(),
+    };
     let mut pieces = running.client.export_record(request).await.unwrap().into_inner();
     let mut json = Vec::new();
     while let Some(piece) = pieces.message().await.unwrap() {
@@ -311,7 +315,12 @@ async fn a_watcher_sees_every_entry_from_where_it_asks() {
     let mut running = Running::start().await;
     let speech = Speech::english();
     let hearing = running.open(vec![channel(1, "judge", &["en"], speech.format)]).await;
-    let watch = |after_seq, partials| pb::WatchHearingRequest { hearing_id: hearing.clone(), after_seq, partials };
+    let watch = |after_seq, partials| pb::WatchHearingRequest {
+        hearing_id: hearing.clone(),
+        after_seq,
+        partials,
+        resume_token: String::new(),
+    };
     let mut early = running.client.watch_hearing(watch(0, true)).await.unwrap().into_inner();
     let mut open = Open::new(&mut running.client, vec![In::Start(start(&hearing))]).await.unwrap();
     // What the recorder is shown, somebody else is shown too.

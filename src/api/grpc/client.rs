@@ -168,6 +168,15 @@ pub enum ClientEvent {
     },
     /// Everything before the mark has its results.
     Marker(u64),
+    /// An order about what is recorded holds.
+    Ordered {
+        /// Which channel.
+        channel: u32,
+        /// From which sample on.
+        first_sample: u64,
+        /// How it is treated: "open", "off the record", "closed session", "muted".
+        class: &'static str,
+    },
     /// All audio has its results.
     Finished {
         /// The last entry of the record.
@@ -230,7 +239,8 @@ impl Client {
     /// [`ClientError::Refused`].
     pub async fn export(&mut self, hearing: &str, format: Format) -> Result<Vec<u8>, ClientError> {
         let format = convert::format_message(format).into();
-        let request = pb::ExportRecordRequest { hearing_id: hearing.to_owned(), format };
+        let resume_token = String::new();
+        let request = pb::ExportRecordRequest { hearing_id: hearing.to_owned(), format, resume_token };
         let mut pieces = self.inner.export_record(request).await?.into_inner();
         let mut document = Vec::new();
         while let Some(piece) = pieces.message().await? {
@@ -321,6 +331,16 @@ fn event(kind: Kind) -> ClientEvent {
         }
         Kind::Status(pb::StreamStatus { lag_ms }) => ClientEvent::Status { lag_ms },
         Kind::Marker(pb::Marker { id }) => ClientEvent::Marker(id),
+        Kind::IntervalBegan(began) => ClientEvent::Ordered {
+            channel: began.channel,
+            first_sample: began.first_sample,
+            class: match began.interval_class() {
+                pb::IntervalClass::Open | pb::IntervalClass::Unspecified => "open",
+                pb::IntervalClass::OffRecord => "off the record",
+                pb::IntervalClass::Sealed => "closed session",
+                pb::IntervalClass::Muted => "muted",
+            },
+        },
         Kind::Finished(pb::StreamFinished { positions: _, last_seq }) => ClientEvent::Finished { last_seq },
     }
 }

@@ -6,9 +6,7 @@ use super::pb;
 use crate::{
     api::status::status,
     domain::{
-        actor::{ActorKind, Purpose},
         audio::{AudioFormat, Encoding},
-        change::{Change, IntervalClass},
         channel::{ChannelSetup, Label},
         engine::EngineInfo,
         flag::{Flag, FlagCode},
@@ -18,7 +16,7 @@ use crate::{
         time::{SampleRate, Span},
     },
     hearing::live::Partial,
-    record::{entry::Entry, export::Format, store::HearingSummary},
+    record::{export::Format, store::HearingSummary},
 };
 
 pub(super) fn hearing_id(text: &str) -> Result<HearingId, Status> {
@@ -194,67 +192,6 @@ pub(super) fn segment(segment: &Segment, channels: &[ChannelSetup]) -> pb::Segme
         }
         .into(),
         engine: Some(engine(&segment.engine)),
-    }
-}
-
-const fn class(class: IntervalClass) -> pb::IntervalClass {
-    match class {
-        IntervalClass::Open => pb::IntervalClass::Open,
-        IntervalClass::OffRecord => pb::IntervalClass::OffRecord,
-        IntervalClass::Sealed => pb::IntervalClass::Sealed,
-        IntervalClass::Muted => pb::IntervalClass::Muted,
-    }
-}
-
-pub(super) fn entry(entry: &Entry, channels: &[ChannelSetup]) -> pb::RecordEntry {
-    use pb::record_entry::Change as Wire;
-    let change = match &entry.change {
-        Change::HearingOpened { .. } => Wire::Opened(pb::HearingOpened {}),
-        Change::IntervalBegan { channel, first_sample, class: kind } => Wire::IntervalBegan(pb::IntervalBegan {
-            channel: u32::from(channel.number()),
-            first_sample: first_sample.index(),
-            interval_class: class(*kind).into(),
-        }),
-        Change::AudioStored { channel, span: stored, class: kind } => {
-            let rate = channels.iter().find(|c| c.id == *channel).map(|c| c.format.rate);
-            Wire::AudioStored(pb::AudioSpanStored {
-                channel: u32::from(channel.number()),
-                span: rate.map(|r| span(*stored, r)),
-                interval_class: class(*kind).into(),
-            })
-        }
-        Change::InputEnded { channel, at } => {
-            Wire::InputEnded(pb::InputEnded { channel: u32::from(channel.number()), at_sample: at.index() })
-        }
-        Change::AudioConflict { channel, span: again } => {
-            let rate = channels.iter().find(|c| c.id == *channel).map(|c| c.format.rate);
-            let span = rate.map(|r| span(*again, r));
-            Wire::AudioConflict(pb::AudioConflict { channel: u32::from(channel.number()), span })
-        }
-        Change::SegmentCommitted { segment: committed } => Wire::Segment(segment(committed, channels)),
-        Change::HearingClosed {} => Wire::Closed(pb::HearingClosed {}),
-    };
-    pb::RecordEntry {
-        seq: entry.seq.number(),
-        at: entry.by.at.to_string(),
-        actor_kind: match entry.by.actor.kind {
-            ActorKind::Person => pb::ActorKind::Person,
-            ActorKind::Device => pb::ActorKind::Device,
-            ActorKind::Program => pb::ActorKind::Program,
-            ActorKind::Service => pb::ActorKind::Service,
-        }
-        .into(),
-        actor_id: entry.by.actor.id.clone(),
-        purpose: match entry.by.purpose {
-            Purpose::Collection => pb::Purpose::Collection,
-            Purpose::Alteration => pb::Purpose::Alteration,
-            Purpose::Consultation => pb::Purpose::Consultation,
-            Purpose::Disclosure => pb::Purpose::Disclosure,
-            Purpose::Combination => pb::Purpose::Combination,
-            Purpose::Erasure => pb::Purpose::Erasure,
-        }
-        .into(),
-        change: Some(change),
     }
 }
 

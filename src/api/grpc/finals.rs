@@ -4,11 +4,15 @@ use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::{convert, pb};
+use super::{convert, entries, pb};
 use crate::{
     api::status::status,
     domain::channel::ChannelSetup,
-    hearing::{follow::Follower, live::LiveEvent},
+    hearing::{
+        follow::Follower,
+        live::{LiveEvent, Partial},
+        sight::Sight,
+    },
 };
 
 /// Sends what a watcher asked for until the hearing is closed, the watcher goes, or the server stops.
@@ -18,6 +22,7 @@ pub(super) async fn watch(
     mut follower: Follower,
     mut events: Option<broadcast::Receiver<LiveEvent>>,
     channels: Vec<ChannelSetup>,
+    mut sight: Sight,
     outbox: mpsc::Sender<Result<pb::WatchHearingResponse, Status>>,
     draining: CancellationToken,
 ) {
@@ -27,13 +32,26 @@ pub(super) async fn watch(
             biased;
             () = outbox.closed() => return,
             next = follower.next() => match next {
-                Ok(Some(entry)) => Ok(Kind::Entry(convert::entry(&entry, &channels))),
+                Ok(Some(entry)) => {
+                    sight.follow(&entry.change);
+                    let shut = sight.is_shut_by(&entry.change);
+                    let shown = Kind::Entry(entries::entry(&entry, &channels, &sight));
+                    if shut {
+                        // Nobody waits for the ones at the door.
+                        let _full = outbox.try_send(Ok(pb::WatchHearingResponse { kind: Some(shown) }));
+                        Err(Status::permission_denied("the hearing is in closed session: watch again with its token, or for what is open"))
+                    } else {
+                        Ok(shown)
+                    }
+                }
                 Ok(None) => return,
                 Err(error) => Err(status(&error)),
             },
             partial = heard(&mut events) => match partial {
-                Some(partial) => Ok(Kind::Partial(partial)),
-                None => continue,
+                Some(partial) if sight.shows_span(partial.channel, partial.span) => {
+                    Ok(Kind::Partial(convert::partial(&partial)))
+                }
+                Some(_) | None => continue,
             },
             () = draining.cancelled() => Err(Status::unavailable("the server is stopping: watch again from your last entry")),
         };
@@ -46,10 +64,10 @@ pub(super) async fn watch(
 }
 
 /// The next partial, never without listeners; `None` for another event, or after some were missed.
-async fn heard(events: &mut Option<broadcast::Receiver<LiveEvent>>) -> Option<pb::PartialResult> {
+async fn heard(events: &mut Option<broadcast::Receiver<LiveEvent>>) -> Option<Box<Partial>> {
     let Some(receiver) = events else { return std::future::pending().await };
     match receiver.recv().await {
-        Ok(LiveEvent::Partial(partial)) => Some(convert::partial(&partial)),
+        Ok(LiveEvent::Partial(partial)) => Some(partial),
         Ok(LiveEvent::SpeechBegan { .. }) | Err(broadcast::error::RecvError::Lagged(_)) => None,
         Err(broadcast::error::RecvError::Closed) => {
             *events = None;

@@ -2,6 +2,7 @@
 
 pub mod client;
 mod convert;
+mod entries;
 mod finals;
 pub mod server;
 mod service;

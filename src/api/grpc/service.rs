@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    convert, finals,
+    convert, entries, finals,
     pb::{self, transcription_server::Transcription},
     stream,
 };
@@ -22,6 +22,7 @@ use crate::{
         id::ChannelId,
     },
     hearing::service::Hearings,
+    record::entry::Entry,
     speech::asr::Pass,
 };
 
@@ -124,8 +125,9 @@ impl Transcription for TranscriptionService {
         &self,
         request: Request<pb::ReadRecordRequest>,
     ) -> Result<Response<pb::ReadRecordResponse>, Status> {
-        let pb::ReadRecordRequest { hearing_id, after_seq, page_size } = request.into_inner();
+        let pb::ReadRecordRequest { hearing_id, after_seq, page_size, resume_token } = request.into_inner();
         let id = convert::hearing_id(&hearing_id)?;
+        let sight = self.hearings.sight(id, &resume_token).await.map_err(|e| status(&e))?;
         let limit = page(page_size, MOST_ON_A_PAGE);
         let read = self.hearings.read(id, EntrySeq::new(after_seq), limit + 1).await;
         let (summary, mut entries) = read.map_err(|e| status(&e))?;
@@ -137,7 +139,8 @@ impl Transcription for TranscriptionService {
             // The first goes whatever its size, or nobody would get past it.
             bytes <= ANSWER_BYTES || bytes == entry.encoded_len()
         };
-        let entries: Vec<_> = entries.iter().map(|e| convert::entry(e, &summary.channels)).take_while(fits).collect();
+        let entry = |e: &Entry| entries::entry(e, &summary.channels, &sight);
+        let entries: Vec<_> = entries.iter().map(entry).take_while(fits).collect();
         Ok(Response::new(pb::ReadRecordResponse {
             next_after_seq: entries.last().filter(|_| entries.len() < found).map(|e| e.seq),
             entries,
@@ -151,13 +154,14 @@ impl Transcription for TranscriptionService {
         &self,
         request: Request<pb::WatchHearingRequest>,
     ) -> Result<Response<Self::WatchHearingStream>, Status> {
-        let pb::WatchHearingRequest { hearing_id, after_seq, partials } = request.into_inner();
+        let pb::WatchHearingRequest { hearing_id, after_seq, partials, resume_token } = request.into_inner();
         let id = convert::hearing_id(&hearing_id)?;
+        let sight = self.hearings.sight(id, &resume_token).await.map_err(|e| status(&e))?;
         let follower = self.hearings.follow(id, EntrySeq::new(after_seq)).await.map_err(|e| status(&e))?;
         let (summary, _) = self.hearings.read(id, EntrySeq::START, 1).await.map_err(|e| status(&e))?;
         let events = partials.then(|| self.hearings.listen(id));
         let (outbox, responses) = mpsc::channel(OUTBOX);
-        tokio::spawn(finals::watch(follower, events, summary.channels, outbox, self.draining.clone()));
+        tokio::spawn(finals::watch(follower, events, summary.channels, sight, outbox, self.draining.clone()));
         Ok(Response::new(ReceiverStream::new(responses)))
     }
 
@@ -177,10 +181,11 @@ impl Transcription for TranscriptionService {
         &self,
         request: Request<pb::ExportRecordRequest>,
     ) -> Result<Response<Self::ExportRecordStream>, Status> {
-        let pb::ExportRecordRequest { hearing_id, format } = request.into_inner();
+        let pb::ExportRecordRequest { hearing_id, format, resume_token } = request.into_inner();
         let id = convert::hearing_id(&hearing_id)?;
         let format = convert::export_format(format)?;
-        let content = self.hearings.export(id, format).await.map_err(|e| status(&e))?;
+        let sight = self.hearings.sight(id, &resume_token).await.map_err(|e| status(&e))?;
+        let content = self.hearings.export(id, format, &sight).await.map_err(|e| status(&e))?;
         let piece = |content: &[u8]| {
             Ok(pb::ExportRecordResponse {
                 content: content.to_vec(),
@@ -190,6 +195,28 @@ impl Transcription for TranscriptionService {
         };
         let pieces: Vec<_> = content.as_bytes().chunks(ANSWER_BYTES).map(piece).collect();
         Ok(Response::new(tokio_stream::iter(pieces)))
+    }
+
+    async fn order_interval(
+        &self,
+        request: Request<pb::OrderIntervalRequest>,
+    ) -> Result<Response<pb::OrderIntervalResponse>, Status> {
+        let (hearing_id, order) = entries::order_request(request.into_inner())?;
+        let id = convert::hearing_id(&hearing_id)?;
+        let placed = self.hearings.order(id, order, caller()).await.map_err(|e| status(&e))?;
+        let (summary, _) = self.hearings.read(id, EntrySeq::START, 1).await.map_err(|e| status(&e))?;
+        Ok(Response::new(entries::placed(&placed, &summary.channels)))
+    }
+
+    async fn read_ledger(
+        &self,
+        request: Request<pb::ReadLedgerRequest>,
+    ) -> Result<Response<pb::ReadLedgerResponse>, Status> {
+        let pb::ReadLedgerRequest { hearing_id } = request.into_inner();
+        let id = convert::hearing_id(&hearing_id)?;
+        let (channels, through) = self.hearings.ledger(id).await.map_err(|e| status(&e))?;
+        let channels = channels.iter().map(entries::ledger).collect();
+        Ok(Response::new(pb::ReadLedgerResponse { channels, through_seq: through.number() }))
     }
 
     async fn describe_server(

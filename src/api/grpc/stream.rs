@@ -7,7 +7,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::{Status, Streaming};
 
 use super::{
-    convert, pb,
+    convert, entries, pb,
     pb::{stream_request::Kind as In, stream_response::Kind as Out},
     service::caller,
 };
@@ -97,7 +97,7 @@ struct Session {
     after: EntrySeq,
 }
 
-async fn begin(hearings: &Hearings, requests: &mut Streaming<pb::StreamRequest>) -> Result<Session, Status> {
+async fn begin(hearings: &Arc<Hearings>, requests: &mut Streaming<pb::StreamRequest>) -> Result<Session, Status> {
     let first = requests.message().await?;
     let Some(In::Start(start)) = first.and_then(|r| r.kind) else {
         return Err(Status::invalid_argument("the first message of a stream must be `start`"));
@@ -220,7 +220,11 @@ async fn take_message(
             let _gone = marks.send((id, live.positions())).await;
         }
         Some(In::Start(_)) => return Err(Status::invalid_argument("`start` came twice in one stream")),
-        Some(In::Interval(_)) => return Err(Status::unimplemented("interval events are not taken in this version")),
+        Some(In::Interval(event)) => live.order(entries::interval_event(event)?).await.map_err(|e| status(&e))?,
+        Some(In::Gap(pb::Gap { channel, end_sample, reason })) => {
+            let reason = entries::gap_reason(reason)?;
+            live.missing(channel, SamplePos::new(end_sample), reason).await.map_err(|e| status(&e))?;
+        }
         None => return Err(Status::invalid_argument("a message without content")),
     }
     Ok(true)
@@ -280,7 +284,7 @@ impl Results {
             // Its results are in the record; they go before it.
             if let Some(entry) = self.follower.ready().await.map_err(|e| status(&e))? {
                 self.seen = entry.seq;
-                return Ok(final_result(&entry.change, entry.seq, channels));
+                return Ok(told(&entry.change, entry.seq, channels));
             }
             return Ok(self.marks.pop_front().map(|(id, _)| Out::Marker(pb::Marker { id })));
         }
@@ -293,7 +297,7 @@ impl Results {
             entry = self.follower.next() => match entry.map_err(|e| status(&e))? {
                 Some(entry) => {
                     self.seen = entry.seq;
-                    Ok(final_result(&entry.change, entry.seq, channels))
+                    Ok(told(&entry.change, entry.seq, channels))
                 }
                 None => std::future::pending().await,
             },
@@ -323,7 +327,7 @@ impl Results {
     async fn drain(&mut self, channels: &[ChannelSetup], outbox: &Outbox) -> Result<(), Status> {
         while let Some(entry) = self.follower.ready().await.map_err(|e| status(&e))? {
             self.seen = entry.seq;
-            if let Some(result) = final_result(&entry.change, entry.seq, channels) {
+            if let Some(result) = told(&entry.change, entry.seq, channels) {
                 send(outbox, result).await?;
             }
         }
@@ -338,7 +342,11 @@ impl Results {
     }
 }
 
-fn final_result(change: &Change, seq: EntrySeq, channels: &[ChannelSetup]) -> Option<Out> {
+/// What of the record a recorder is told: texts, and orders that hold.
+fn told(change: &Change, seq: EntrySeq, channels: &[ChannelSetup]) -> Option<Out> {
+    if let Some(began) = entries::interval_began(change) {
+        return Some(Out::IntervalBegan(began));
+    }
     let Change::SegmentCommitted { segment } = change else { return None };
     Some(Out::Final(pb::FinalResult { seq: seq.number(), segment: Some(convert::segment(segment, channels)) }))
 }

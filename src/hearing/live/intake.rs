@@ -5,17 +5,20 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::journal::Reading;
+use super::{gate::Gate, journal::Reading, listener::Rehear};
 use crate::{
     domain::{
         actor::{Actor, Attribution, Purpose},
-        change::{Change, IntervalClass},
+        change::{Change, GapReason, IntervalClass},
         channel::ChannelSetup,
         id::{ChannelId, HearingId},
         time::{SamplePos, SampleRate, Span},
     },
-    hearing::{HearingError, world::World},
-    record::{media::service::ChannelJournal, store::RecordStore},
+    hearing::{HearingError, orders::Request, service::Hearings, world::World},
+    record::{
+        media::{Absence, reader::Piece, service::ChannelJournal},
+        store::RecordStore,
+    },
     speech::audio::format,
     telemetry::Metrics,
 };
@@ -30,6 +33,10 @@ pub(in crate::hearing) struct Route {
     pub(in crate::hearing) settled: watch::Receiver<SamplePos>,
     /// Tells its listener where the input ended.
     pub(in crate::hearing) cuts: mpsc::Sender<SamplePos>,
+    /// What is recorded of it.
+    pub(in crate::hearing) gate: Arc<Gate>,
+    /// Makes its listener begin anew.
+    pub(in crate::hearing) rehear: mpsc::Sender<Rehear>,
 }
 
 /// A running stream: audio goes in on one side; how far each channel is can be watched.
@@ -70,6 +77,8 @@ pub(in crate::hearing) struct IntakeParts {
     pub(in crate::hearing) end: CancellationToken,
     /// Cancelled when another stream takes over.
     pub(in crate::hearing) replaced: CancellationToken,
+    /// Carries out orders of the recorder.
+    pub(in crate::hearing) hearings: Arc<Hearings>,
 }
 
 /// The recorder's side of a stream. Dropping it leaves the input as a break does: what was said goes on where the next
@@ -154,7 +163,9 @@ impl AudioIn {
         let (setup, expected) = (&self.parts.routes[index].setup, self.next[index]);
         let channel = setup.id;
         let first = first.unwrap_or(expected);
-        if first > expected {
+        // A recorder need not send what is not to be stored.
+        let ahead = Span::new(expected, first).filter(|ahead| !self.parts.routes[index].gate.keeps_nothing_of(*ahead));
+        if first > expected && ahead.is_some() {
             return Err(HearingError::OutOfOrder { channel, expected, found: first });
         }
         format::check(setup.format.encoding, bytes)
@@ -165,6 +176,10 @@ impl AudioIn {
         let expected = self.next[index];
         let first = first.unwrap_or(expected);
         let width = self.parts.routes[index].setup.format.encoding.bytes_per_sample();
+        if first > expected {
+            self.pass_over(index, first).await?;
+            return self.store(index, bytes).await;
+        }
         let again = usize::try_from(expected.index() - first.index()).unwrap_or(usize::MAX).saturating_mul(width);
         let (again, fresh) = bytes.split_at(again.min(bytes.len()));
         if !again.is_empty() {
@@ -173,35 +188,110 @@ impl AudioIn {
         self.store(index, fresh).await
     }
 
-    /// Writes pieces of a second at most, so that the work on one message is bounded whatever its size.
+    /// Writes pieces of a second at most, so that the work on one message is bounded whatever its size; what is not to be
+    /// stored is counted and dropped.
     async fn store(&mut self, index: usize, bytes: &[u8]) -> Result<(), HearingError> {
         let route = &self.parts.routes[index];
         let format = route.setup.format;
-        let second = usize::try_from(format.rate.hz()).unwrap_or(usize::MAX) * format.encoding.bytes_per_sample();
-        for piece in bytes.chunks(second) {
-            let end = route.journal.append(self.next[index], IntervalClass::Open, piece.to_vec()).await?;
+        let width = format.encoding.bytes_per_sample();
+        let mut left = bytes;
+        while !left.is_empty() {
+            let _turn = route.gate.turn().await;
+            let next = self.next[index];
+            let samples = ((left.len() / width) as u64).min(u64::from(format.rate.hz()));
+            let Some(second) = Span::new(next, next.plus(samples)) else { break };
+            let (run, class) = route.gate.first_run(second);
+            let (piece, rest) = left.split_at(usize::try_from(run.len()).unwrap_or(usize::MAX).saturating_mul(width));
+            self.next[index] = if class.is_stored() {
+                route.journal.append(next, class, piece.to_vec()).await?
+            } else {
+                route.journal.skip(next, run.end(), absence(class)).await?
+            };
             #[expect(clippy::cast_precision_loss, reason = "a second of samples at most")]
-            let samples = end.index().saturating_sub(self.next[index].index()) as f64;
-            let length = Duration::from_secs_f64(samples / f64::from(format.rate.hz()));
+            let length = Duration::from_secs_f64(run.len() as f64 / f64::from(format.rate.hz()));
             self.parts.metrics.audio_received(format.encoding, length);
-            self.next[index] = end;
+            left = rest;
         }
         Ok(())
     }
 
-    /// Holds samples that were sent again against those that are stored.
+    /// Goes on at `to`: nothing before it is to be stored.
+    async fn pass_over(&mut self, index: usize, to: SamplePos) -> Result<(), HearingError> {
+        let route = &self.parts.routes[index];
+        let _turn = route.gate.turn().await;
+        while let Some(left) = Span::new(self.next[index], to).filter(|left| !left.is_empty()) {
+            let (run, class) = route.gate.first_run(left);
+            if class.is_stored() {
+                // An order came in between.
+                let channel = route.setup.id;
+                return Err(HearingError::OutOfOrder { channel, expected: run.start(), found: to });
+            }
+            self.next[index] = route.journal.skip(run.start(), run.end(), absence(class)).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes it that channel `number`, or with 0 every one, has no samples up to `to`, and never will. What is stored
+    /// already stays.
+    ///
+    /// # Errors
+    /// As [`AudioIn::audio`].
+    pub async fn missing(&mut self, number: u32, to: SamplePos, reason: GapReason) -> Result<(), HearingError> {
+        let hearing = self.parts.hearing;
+        let routes = &self.parts.routes;
+        let meant: Vec<usize> =
+            (0..routes.len()).filter(|i| number == 0 || u32::from(routes[*i].setup.id.number()) == number).collect();
+        if meant.is_empty() {
+            return Err(HearingError::NoSuchChannel { channel: number, hearing });
+        }
+        if meant.iter().any(|i| routes[*i].setup.format.rate != routes[meant[0]].setup.format.rate) {
+            return Err(HearingError::MixedFormats { hearing });
+        }
+        for index in meant {
+            let route = &self.parts.routes[index];
+            let _turn = route.gate.turn().await;
+            while let Some(left) = Span::new(self.next[index], to).filter(|left| !left.is_empty()) {
+                let (run, class) = route.gate.first_run(left);
+                let why = if class.is_stored() { Absence::Gap } else { absence(class) };
+                self.next[index] = route.journal.skip(run.start(), run.end(), why).await?;
+                if class.is_stored() {
+                    route.journal.sync().await?;
+                    let channel = route.setup.id;
+                    tracing::error!(hearing.id = %hearing, channel.id = %channel, samples = run.len(), "the recorder has a gap");
+                    self.append(Change::AudioMissing { channel, span: run, reason }).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds samples that were sent again against those that are stored. What is not stored on purpose is not compared.
     async fn compare(&mut self, index: usize, first: SamplePos, bytes: &[u8]) -> Result<(), HearingError> {
         let route = &self.parts.routes[index];
-        let samples = (bytes.len() / route.setup.format.encoding.bytes_per_sample()) as u64;
+        let width = route.setup.format.encoding.bytes_per_sample();
+        let samples = (bytes.len() / width) as u64;
         let Some(span) = Span::new(first, first.plus(samples)) else { return Ok(()) };
         let pieces = self.stored[index].read(span).await?;
-        let stored = pieces.iter().flat_map(|p| &p.bytes);
-        if stored.eq(bytes) {
+        let sent = |piece: &Piece| {
+            let offset =
+                |at: SamplePos| usize::try_from(at.index() - first.index()).unwrap_or(usize::MAX).saturating_mul(width);
+            bytes.get(offset(piece.span.start())..offset(piece.span.end()))
+        };
+        if pieces.iter().all(|piece| sent(piece) == Some(&piece.bytes)) {
             return Ok(());
         }
         let channel = route.setup.id;
         tracing::error!(hearing.id = %self.parts.hearing, channel.id = %channel, "audio was sent again and differs from what is stored; what was stored first stands");
         self.append(Change::AudioConflict { channel, span }).await
+    }
+
+    /// Carries out an order of the recorder. When it returns it holds.
+    ///
+    /// # Errors
+    /// As [`Hearings::order`].
+    pub async fn order(&mut self, request: Request) -> Result<(), HearingError> {
+        self.parts.hearings.order(self.parts.hearing, request, self.parts.actor.clone()).await?;
+        Ok(())
     }
 
     /// Where each channel stands: the mark of this moment.
@@ -253,5 +343,13 @@ impl AudioIn {
     #[must_use]
     pub fn replaced(&self) -> CancellationToken {
         self.parts.replaced.clone()
+    }
+}
+
+/// Why nothing is stored of a class.
+const fn absence(class: IntervalClass) -> Absence {
+    match class {
+        IntervalClass::Muted => Absence::Muted,
+        IntervalClass::OffRecord | IntervalClass::Open | IntervalClass::Sealed => Absence::OffRecord,
     }
 }

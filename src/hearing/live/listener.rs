@@ -11,10 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{LiveEvent, Partial, compose, journal::Reading};
+use super::{LiveEvent, Partial, compose, gate::Gate, journal::Reading};
 use crate::{
     domain::{
         actor::{Actor, ActorKind, Attribution, Purpose},
@@ -73,8 +73,21 @@ pub(in crate::hearing) struct ListenerParts {
     pub(in crate::hearing) settled: watch::Sender<SamplePos>,
     /// Where the record says that the input ended, from now on.
     pub(in crate::hearing) cuts: mpsc::Receiver<SamplePos>,
+    /// Makes it begin anew from what the record says.
+    pub(in crate::hearing) rehear: mpsc::Receiver<Rehear>,
+    /// What may be seen by whom.
+    pub(in crate::hearing) gate: Arc<Gate>,
     /// Cancelled when the hearing is to be closed: everything on disk is heard to its end, then the task is done.
     pub(in crate::hearing) end: CancellationToken,
+}
+
+/// Asks a listener to let go of everything, since stored audio is to be destroyed, and to begin anew afterwards.
+#[derive(Debug)]
+pub(in crate::hearing) struct Rehear {
+    /// Told when nothing is held any more.
+    pub(in crate::hearing) held: oneshot::Sender<()>,
+    /// What the record says when it is done.
+    pub(in crate::hearing) again: oneshot::Receiver<Known>,
 }
 
 /// What the record already holds of a channel.
@@ -88,6 +101,13 @@ pub(in crate::hearing) struct Known {
     pub(in crate::hearing) segments: HashSet<SamplePos>,
     /// How far the record says that audio is stored.
     pub(in crate::hearing) recorded: SamplePos,
+}
+
+impl Known {
+    /// The last end of input.
+    fn last_cut(&self) -> SamplePos {
+        self.cuts.back().copied().unwrap_or(self.start)
+    }
 }
 
 /// An utterance on its way to its text.
@@ -129,6 +149,10 @@ pub(in crate::hearing) struct Listener {
     cuts_ahead: VecDeque<(u64, SamplePos)>,
     agreement: Agreement,
     stream_key: u64,
+    /// The last end of input that was learnt of.
+    last_cut: SamplePos,
+    /// The class of what was heard last; `None` before anything was.
+    class: Option<IntervalClass>,
     outcomes: (mpsc::Sender<Outcome>, mpsc::Receiver<Outcome>),
 }
 
@@ -147,6 +171,8 @@ impl Listener {
             reading: Reading::forward(parts.path.clone()),
             position: known.start,
             fresh_at: known.start,
+            last_cut: known.last_cut(),
+            class: None,
             known,
             parts,
             pending: VecDeque::new(),
@@ -167,6 +193,10 @@ impl Listener {
     pub(in crate::hearing) async fn run(mut self) -> Result<(), HearingError> {
         let mut heard_all = false;
         loop {
+            while let Ok(rehear) = self.parts.rehear.try_recv() {
+                heard_all = false;
+                self.begin_anew(rehear).await?;
+            }
             while let Ok(outcome) = self.outcomes.1.try_recv() {
                 self.on_outcome(outcome).await?;
             }
@@ -188,8 +218,9 @@ impl Listener {
             } else if heard_all && self.pending.is_empty() {
                 // Told above: everything is settled.
                 return Ok(());
-            } else {
-                self.wait(heard_all).await?;
+            } else if let Some(rehear) = self.wait(heard_all).await? {
+                heard_all = false;
+                self.begin_anew(rehear).await?;
             }
         }
     }
@@ -199,22 +230,53 @@ impl Listener {
         // In this order: an end of input is told before anything behind it is on disk.
         let durable = *self.parts.durable.borrow();
         while let Ok(cut) = self.parts.cuts.try_recv() {
-            self.known.cuts.push_back(cut);
+            self.learn(cut);
         }
         self.known.cuts.front().map_or(durable, |cut| durable.min(*cut))
     }
 
-    async fn wait(&mut self, heard_all: bool) -> Result<(), HearingError> {
+    /// An end of input that the record holds. One that was read from the record is told once more.
+    fn learn(&mut self, cut: SamplePos) {
+        if cut > self.last_cut {
+            self.known.cuts.push_back(cut);
+            self.last_cut = cut;
+        }
+    }
+
+    /// Waits for something to do; gives what it is where everything is to begin anew.
+    async fn wait(&mut self, heard_all: bool) -> Result<Option<Rehear>, HearingError> {
         let room = self.pending.len() < MAX_PENDING;
         tokio::select! {
             biased;
-            Some(outcome) = self.outcomes.1.recv() => return self.on_outcome(outcome).await,
-            Some(cut) = self.parts.cuts.recv() => self.known.cuts.push_back(cut),
+            Some(rehear) = self.parts.rehear.recv() => return Ok(Some(rehear)),
+            Some(outcome) = self.outcomes.1.recv() => self.on_outcome(outcome).await?,
+            Some(cut) = self.parts.cuts.recv() => self.learn(cut),
             Ok(()) = self.parts.durable.changed(), if room => {}
             () = self.parts.end.cancelled(), if !heard_all && !self.parts.end.is_cancelled() => {}
             // The journal is gone and nothing can come any more: an operator's matter, and the audio is kept.
             else => return Err(HearingError::Stopped { hearing: self.parts.hearing }),
         }
+        Ok(None)
+    }
+
+    /// Lets go of all samples and decodes, and begins where the record says when audio was destroyed.
+    async fn begin_anew(&mut self, rehear: Rehear) -> Result<(), HearingError> {
+        let Rehear { held, again } = rehear;
+        self.first_number += self.pending.len() as u64;
+        self.pending.clear();
+        self.cuts_ahead.clear();
+        // Answers to what was asked before go nowhere.
+        self.outcomes = mpsc::channel(MAX_PENDING * 4);
+        self.agreement.reset();
+        self.front = fresh(&self.parts, self.position)?;
+        self.reading = Reading::forward(self.parts.path.clone());
+        // Whoever asked may be gone; then it never says what to do next either.
+        let _gone = held.send(());
+        let known = again.await.map_err(|_gone| HearingError::Stopped { hearing: self.parts.hearing })?;
+        self.front = fresh(&self.parts, known.start)?;
+        (self.position, self.fresh_at, self.last_cut) = (known.start, known.start, known.last_cut());
+        self.known = known;
+        self.class = None;
         Ok(())
     }
 
@@ -226,6 +288,10 @@ impl Listener {
         for piece in self.reading.read(span).await? {
             if piece.span.start() > self.position {
                 self.skip_to(piece.span.start()).await?;
+            }
+            if self.class.replace(piece.class).is_some_and(|before| before != piece.class) {
+                // No text stands on both sides of the door.
+                self.cut().await?;
             }
             let channel = self.parts.setup.id;
             let heard = self.front.push(&piece.bytes).map_err(|source| HearingError::Audio { channel, source })?;
@@ -273,7 +339,8 @@ impl Listener {
     /// Puts into the record how far audio is on disk.
     async fn record_audio(&mut self, end: SamplePos) -> Result<(), HearingError> {
         if let Some(span) = Span::new(self.known.recorded, end).filter(|s| !s.is_empty()) {
-            let (channel, class) = (self.parts.setup.id, IntervalClass::Open);
+            let channel = self.parts.setup.id;
+            let class = self.parts.gate.strictest_stored(span);
             self.append(Change::AudioStored { channel, span, class }).await?;
             self.known.recorded = span.end();
         }

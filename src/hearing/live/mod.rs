@@ -2,6 +2,7 @@
 //! it and makes text of it. Neither waits for the other.
 
 pub(in crate::hearing) mod compose;
+pub(in crate::hearing) mod gate;
 pub(in crate::hearing) mod intake;
 mod journal;
 pub(in crate::hearing) mod listener;

@@ -1,4 +1,5 @@
-//! JSON: all layers, for other programs. Version 1 of `vivavoce-transcript`.
+//! JSON: all layers, for other programs. Version 2 of `vivavoce-transcript`: version 1 with the ends and orders of intervals,
+//! and the accounts of every channel.
 //!
 //! Positions are samples at the channel's own rate; `*_ms` are whole milliseconds from the opening, rounded down. Engines
 //! are listed once and named by their index. Strings are exact: a reader that shows them must make them safe for its screen.
@@ -11,17 +12,19 @@ use super::{
 };
 use crate::domain::{
     audio::Encoding,
+    change::GapReason,
     engine::EngineInfo,
     flag::{Evidence, Flag},
     id::{ChannelId, HearingId, SegmentId},
     language::LanguageTag,
     probability::Probability,
     segment::{CaptionState, Segment},
-    time::Span,
+    time::{SamplePos, SampleRate, Span},
 };
+use crate::record::ledger::{Account, ChannelLedger};
 
 /// The version of the format.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 #[derive(Serialize)]
 struct Head<'a> {
@@ -35,7 +38,8 @@ struct Head<'a> {
     closed_at: Option<String>,
     through_entry: u64,
     channels: Vec<Channel<'a>>,
-    intervals: Vec<Interval>,
+    intervals: Vec<Interval<'a>>,
+    ledger: Vec<Accounts>,
     engines: &'a [&'a EngineInfo],
 }
 
@@ -49,10 +53,36 @@ struct Channel<'a> {
 }
 
 #[derive(Serialize)]
-struct Interval {
+struct Interval<'a> {
     channel: ChannelId,
     first_sample: u64,
+    end_sample: Option<u64>,
     class: &'static str,
+    ordered_by: Option<&'a str>,
+    reason: Option<&'a str>,
+}
+
+/// What became of the samples of a channel: the six counts add up to the length.
+#[derive(Serialize)]
+struct Accounts {
+    channel: ChannelId,
+    length_samples: u64,
+    speech_samples: u64,
+    non_speech_samples: u64,
+    off_record_samples: u64,
+    muted_samples: u64,
+    gap_samples: u64,
+    pending_samples: u64,
+    /// Runs that are neither speech nor non-speech.
+    runs: Vec<Run>,
+}
+
+#[derive(Serialize)]
+struct Run {
+    #[serde(flatten)]
+    place: Place,
+    account: &'static str,
+    gap_reason: Option<GapReason>,
 }
 
 #[derive(Serialize)]
@@ -130,10 +160,13 @@ fn head<'a>(transcript: &'a Transcript, engines: &'a [&'a EngineInfo]) -> Head<'
         encoding: c.format.encoding,
         rate_hz: c.format.rate.hz(),
     };
-    let interval = |i: &super::transcript::Interval| Interval {
+    let interval = |i: &'a super::transcript::Interval| Interval {
         channel: i.channel,
         first_sample: i.first_sample.index(),
+        end_sample: i.end.map(SamplePos::index),
         class: class_name(i.class),
+        ordered_by: i.order.as_ref().map(|o| o.by.as_str()),
+        reason: i.order.as_ref().map(|o| o.reason.as_str()),
     };
     Head {
         format: "vivavoce-transcript",
@@ -147,17 +180,13 @@ fn head<'a>(transcript: &'a Transcript, engines: &'a [&'a EngineInfo]) -> Head<'
         through_entry: transcript.through.number(),
         channels: transcript.channels.iter().map(channel).collect(),
         intervals: transcript.intervals.iter().map(interval).collect(),
+        ledger: transcript.ledger.iter().map(accounts).collect(),
         engines,
     }
 }
 
 fn row<'a>(transcript: &Transcript, engines: &[&EngineInfo], segment: &'a Segment) -> Row<'a> {
-    let place = |span: Span| Place {
-        first_sample: span.start().index(),
-        end_sample: span.end().index(),
-        start_ms: span.start().at(segment.rate).millis(),
-        end_ms: span.end().at(segment.rate).millis(),
-    };
+    let place = |span: Span| place(span, segment.rate);
     let words =
         segment.words.iter().map(|w| Word { text: &w.text, spaced: w.spaced, place: place(w.span), score: w.score });
     Row {
@@ -173,6 +202,35 @@ fn row<'a>(transcript: &Transcript, engines: &[&EngineInfo], segment: &'a Segmen
         words: words.collect(),
         flags: segment.flags.iter().map(flag).collect(),
         engine: engines.iter().position(|e| **e == segment.engine),
+    }
+}
+
+fn place(span: Span, rate: SampleRate) -> Place {
+    Place {
+        first_sample: span.start().index(),
+        end_sample: span.end().index(),
+        start_ms: span.start().at(rate).millis(),
+        end_ms: span.end().at(rate).millis(),
+    }
+}
+
+fn accounts(ledger: &ChannelLedger) -> Accounts {
+    let quiet = |account: Account| matches!(account, Account::Speech | Account::NonSpeech);
+    let run = |(span, account): &(Span, Account)| Run {
+        place: place(*span, ledger.rate),
+        account: account.as_str(),
+        gap_reason: account.gap_reason(),
+    };
+    Accounts {
+        channel: ledger.channel,
+        length_samples: ledger.length(),
+        speech_samples: ledger.sum(|a| a == Account::Speech),
+        non_speech_samples: ledger.sum(|a| a == Account::NonSpeech),
+        off_record_samples: ledger.sum(|a| a == Account::OffRecord),
+        muted_samples: ledger.sum(|a| a == Account::Muted),
+        gap_samples: ledger.sum(|a| matches!(a, Account::Gap(_))),
+        pending_samples: ledger.sum(|a| a == Account::Pending),
+        runs: ledger.runs.iter().filter(|(_, account)| !quiet(*account)).map(run).collect(),
     }
 }
 

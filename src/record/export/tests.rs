@@ -49,7 +49,13 @@ fn sample() -> Transcript {
         committed(withheld),
         committed(wordless),
         committed(segment(5, 1, 16_000, 192_000, long, Some(5))),
-        Change::IntervalBegan { channel: channel(2), first_sample: sealed_from, class: IntervalClass::Sealed },
+        Change::IntervalBegan {
+            channel: channel(2),
+            first_sample: sealed_from,
+            class: IntervalClass::Sealed,
+            end: None,
+            order: None,
+        },
         committed(segment(6, 2, 48_000, 48_000 * 41, "closed session words", None)),
         Change::HearingClosed {},
     ])
@@ -89,7 +95,13 @@ fn captions_leave_out_withheld_and_sealed_text_and_review_formats_keep_it_marked
 
 #[test]
 fn a_segment_that_touches_a_sealed_interval_is_sealed_as_a_whole() {
-    let mark = |at, class| Change::IntervalBegan { channel: channel(1), first_sample: SamplePos::new(at), class };
+    let mark = |at, class| Change::IntervalBegan {
+        channel: channel(1),
+        first_sample: SamplePos::new(at),
+        class,
+        end: None,
+        order: None,
+    };
     let made = transcript(vec![
         opened(),
         mark(8_000, IntervalClass::Sealed),
@@ -108,7 +120,7 @@ fn every_export_says_that_it_is_a_draft() {
     assert!(
         json(&sample)
             .unwrap()
-            .starts_with("{\"format\":\"vivavoce-transcript\",\"version\":1,\"notice\":\"MACHINE DRAFT")
+            .starts_with("{\"format\":\"vivavoce-transcript\",\"version\":2,\"notice\":\"MACHINE DRAFT")
     );
     for text in [vtt(&sample), srt(&sample), txt(&sample)] {
         assert!(text.lines().take(4).any(|line| line == NOTICE), "{text}");
@@ -128,8 +140,30 @@ fn a_folder_gets_all_four_and_is_replaced_whole() {
 }
 
 #[test]
-fn the_released_exports_of_version_1_stay_as_they_are() {
-    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/export_v1");
+fn version_2_holds_all_that_version_1_held() {
+    let released = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/export_v1/transcript.json"));
+    let [released, now] =
+        [released, &json(&sample()).unwrap()].map(|t| serde_json::from_str::<serde_json::Value>(t).unwrap());
+    #[track_caller]
+    fn holds(now: &serde_json::Value, released: &serde_json::Value, path: &str) {
+        match (now, released) {
+            _ if path == "/version" => assert_eq!((now, released), (&2.into(), &1.into())),
+            (serde_json::Value::Object(now), serde_json::Value::Object(released)) => {
+                released.iter().for_each(|(key, value)| holds(&now[key], value, &format!("{path}/{key}")));
+            }
+            (serde_json::Value::Array(now), serde_json::Value::Array(released)) => {
+                assert_eq!(now.len(), released.len(), "{path}");
+                now.iter().zip(released).for_each(|(n, r)| holds(n, r, &format!("{path}/*")));
+            }
+            _ => assert_eq!(now, released, "{path}"),
+        }
+    }
+    holds(&now, &released, "");
+}
+
+#[test]
+fn the_exports_of_version_2_stay_as_they_are() {
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/export_v2");
     if !place.exists() {
         write_folder(&sample(), &place).unwrap();
         panic!("{} was missing and has been written: look at it and commit it", place.display());

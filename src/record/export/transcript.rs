@@ -1,21 +1,27 @@
 //! The neutral model that every export is made of.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 
 use super::ExportError;
 use crate::{
     domain::{
-        change::{Change, EntrySeq, IntervalClass},
+        change::{Change, EntrySeq, IntervalClass, Order},
         channel::ChannelSetup,
         id::{ChannelId, HearingId},
+        interval::Classes,
         segment::{CaptionState, Segment},
         time::SamplePos,
     },
-    record::entry::Entry,
+    record::{
+        entry::Entry,
+        ledger::{self, ChannelLedger},
+    },
 };
 
 /// From `first_sample` on, a channel has a class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interval {
     /// Which channel.
     pub channel: ChannelId,
@@ -23,6 +29,10 @@ pub struct Interval {
     pub first_sample: SamplePos,
     /// The class from there on.
     pub class: IntervalClass,
+    /// The sample after its last; `None`: up to where another interval begins already, or for good.
+    pub end: Option<SamplePos>,
+    /// The order behind it; `None` for how the channel began.
+    pub order: Option<Order>,
 }
 
 /// The record of one hearing as a document.
@@ -40,6 +50,10 @@ pub struct Transcript {
     pub channels: Vec<ChannelSetup>,
     /// Where the class of a channel changed, in the order of the record.
     pub intervals: Vec<Interval>,
+    /// The classes that these make.
+    pub classes: Classes,
+    /// What became of every sample, a channel after the other.
+    pub ledger: Vec<ChannelLedger>,
     /// The segments in order of their start as exact hearing time, then of channel, then of their place in the record.
     pub segments: Vec<Segment>,
     /// The last entry that went in.
@@ -47,7 +61,8 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    /// The document that `entries` make: all entries of `hearing` from the first, without gaps.
+    /// The document that `entries` make: all entries of `hearing` from the first, without gaps. The accounts are those that
+    /// the entries show.
     ///
     /// # Errors
     /// [`ExportError::NoOpening`], [`ExportError::Gap`].
@@ -70,12 +85,15 @@ impl Transcript {
             closed_at: None,
             channels: channels.clone(),
             intervals: Vec::new(),
+            classes: Classes::default(),
+            ledger: Vec::new(),
             segments: Vec::new(),
             through: *seq,
         };
         for entry in rest {
             transcript.take(entry)?;
         }
+        transcript.ledger = ledger::keep(channels, entries, &HashMap::new());
         transcript.segments.sort_by_key(|s| (s.span.start().at(s.rate), s.channel));
         Ok(transcript)
     }
@@ -88,17 +106,34 @@ impl Transcript {
         self.through = entry.seq;
         match &entry.change {
             Change::SegmentCommitted { segment } => self.segments.push(Segment::clone(segment)),
-            Change::IntervalBegan { channel, first_sample, class } => {
-                self.intervals.push(Interval { channel: *channel, first_sample: *first_sample, class: *class });
+            Change::IntervalBegan { channel, first_sample, class, end, order } => {
+                self.classes.follow(&entry.change);
+                self.intervals.push(Interval {
+                    channel: *channel,
+                    first_sample: *first_sample,
+                    class: *class,
+                    end: *end,
+                    order: order.clone(),
+                });
             }
             Change::HearingClosed {} => self.closed_at = Some(entry.by.at),
             // A second opening cannot be in a record; stored audio is told by the journal.
             Change::HearingOpened { .. }
             | Change::AudioStored { .. }
+            | Change::AudioDestroyed { .. }
+            | Change::AudioMissing { .. }
             | Change::InputEnded { .. }
             | Change::AudioConflict { .. } => {}
         }
         Ok(())
+    }
+
+    /// Without what was said in closed session, for those who may not see it. That something was sealed, and when, stays.
+    #[must_use]
+    pub fn open_parts(mut self) -> Self {
+        let classes = &self.classes;
+        self.segments.retain(|s| classes.strictest(s.channel, s.span) == IntervalClass::Open);
+        self
     }
 
     /// The label of `channel`, without what could forge an export; `channel 3` where it has none.
@@ -111,28 +146,13 @@ impl Transcript {
     /// The class of a segment: the strictest of the intervals that it touches.
     #[must_use]
     pub fn class(&self, segment: &Segment) -> IntervalClass {
-        let marks: Vec<_> = self.intervals.iter().filter(|i| i.channel == segment.channel).collect();
-        let before = marks.iter().rev().find(|i| i.first_sample <= segment.span.start()).map(|i| i.class);
-        let inside = marks
-            .iter()
-            .filter(|i| i.first_sample > segment.span.start() && i.first_sample < segment.span.end())
-            .map(|i| i.class);
-        inside.chain(before).max_by_key(|class| strictness(*class)).unwrap_or(IntervalClass::Open)
+        self.classes.strictest(segment.channel, segment.span)
     }
 
     /// Whether captions show the segment: it is not withheld, and all of it was said in open court.
     #[must_use]
     pub fn shown(&self, segment: &Segment) -> bool {
         segment.captions == CaptionState::Shown && self.class(segment) == IntervalClass::Open
-    }
-}
-
-const fn strictness(class: IntervalClass) -> u8 {
-    match class {
-        IntervalClass::Open => 0,
-        IntervalClass::Muted => 1,
-        IntervalClass::Sealed => 2,
-        IntervalClass::OffRecord => 3,
     }
 }
 

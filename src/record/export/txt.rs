@@ -9,21 +9,51 @@ use crate::domain::{
     flag::{Flag, FlagCode},
     hypothesis::join,
     segment::{CaptionState, Segment},
+    time::{HearingTime, SamplePos},
 };
+use crate::record::ledger::{Account, ChannelLedger};
 
 /// The transcript as plain text in UTF-8: a header, then a line for each segment with `(?)` after each word in doubt, and
 /// the reasons under it. Withheld text is there, marked `[withheld: reason]`; so is text of intervals that are not open.
 #[must_use]
 pub fn txt(transcript: &Transcript) -> String {
     let mut out = head(transcript);
+    let mut silent = silences(transcript).into_iter().peekable();
     for segment in &transcript.segments {
+        let start = segment.span.start().at(segment.rate);
+        while let Some((_, text)) = silent.next_if(|(at, _)| *at <= start) {
+            out.push_str(&text);
+        }
         out.push('\n');
         out.push_str(&line(transcript, segment));
         for flag in &segment.flags {
             out.push_str(&reason(segment, flag));
         }
     }
+    silent.for_each(|(_, text)| out.push_str(&text));
     out
+}
+
+/// Where there is no text for another reason than that nobody spoke, in order.
+fn silences(transcript: &Transcript) -> Vec<(HearingTime, String)> {
+    let mut silences = Vec::new();
+    for ledger in &transcript.ledger {
+        for (span, account) in &ledger.runs {
+            let why = match account {
+                Account::Speech | Account::NonSpeech => continue,
+                Account::OffRecord => "off the record",
+                Account::Muted => "microphone muted",
+                Account::Gap(_) => "RECORDING GAP",
+                Account::Pending => "not transcribed yet",
+            };
+            let (start, end) = (span.start().at(ledger.rate), span.end().at(ledger.rate));
+            let (channel, label) = (ledger.channel, transcript.label(ledger.channel));
+            let cause = account.gap_reason().map_or_else(String::new, |reason| format!(": {}", reason.as_str()));
+            silences.push((start, format!("\n[{start} - {end}] {channel} {label}: [{why}{cause}]\n")));
+        }
+    }
+    silences.sort_by_key(|(start, _)| *start);
+    silences
 }
 
 fn head(transcript: &Transcript) -> String {
@@ -42,8 +72,31 @@ fn head(transcript: &Transcript) -> String {
         let (label, rate) = (transcript.label(channel.id), channel.format.rate);
         out.push_str(&format!("Channel {}: {label} ({}; {rate})\n", channel.id, languages.join(", ")));
     }
+    for ledger in &transcript.ledger {
+        out.push_str(&accounts(ledger));
+    }
     out.push_str("\nTimes count from the opening. Words marked (?) are in doubt; the reasons stand under the line.\n");
     out
+}
+
+/// What became of a channel's audio, in a line: the parts make the whole.
+fn accounts(ledger: &ChannelLedger) -> String {
+    let time = |samples: u64| SamplePos::new(samples).at(ledger.rate);
+    let parts = [
+        ("speech", ledger.sum(|a| a == Account::Speech)),
+        ("no speech", ledger.sum(|a| a == Account::NonSpeech)),
+        ("off the record", ledger.sum(|a| a == Account::OffRecord)),
+        ("muted", ledger.sum(|a| a == Account::Muted)),
+        ("missing", ledger.sum(|a| matches!(a, Account::Gap(_)))),
+        ("not transcribed yet", ledger.sum(|a| a == Account::Pending)),
+    ];
+    let parts: Vec<_> = parts
+        .iter()
+        .filter(|(_, samples)| *samples > 0)
+        .map(|(name, samples)| format!("{name} {}", time(*samples)))
+        .collect();
+    let parts = if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") };
+    format!("Audio {}:   {} ({parts})\n", ledger.channel, time(ledger.length()))
 }
 
 fn line(transcript: &Transcript, segment: &Segment) -> String {

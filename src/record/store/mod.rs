@@ -68,6 +68,12 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
     /// As [`RecordStore::entries`].
     async fn hearings(&self) -> Result<Vec<HearingSummary>, RecordError>;
 
+    /// The entries of one kind, as [`Change::name`] calls it, in order.
+    ///
+    /// # Errors
+    /// As [`RecordStore::entries`]; a hearing that is not known has none.
+    async fn entries_named(&self, hearing: HearingId, name: &'static str) -> Result<Vec<Entry>, RecordError>;
+
     /// One hearing.
     ///
     /// # Errors

@@ -49,6 +49,8 @@ impl Head {
             Change::HearingClosed {} => self.closed = true,
             Change::HearingOpened { .. }
             | Change::IntervalBegan { .. }
+            | Change::AudioDestroyed { .. }
+            | Change::AudioMissing { .. }
             | Change::InputEnded { .. }
             | Change::AudioConflict { .. }
             | Change::SegmentCommitted { .. } => {}
@@ -75,7 +77,7 @@ pub(super) fn check(
     }
     let head = head.ok_or(RecordError::HearingUnknown { hearing })?;
     flaw(head, change).map_or(Ok(()), |flaw| Err(invalid(flaw)))?;
-    if head.closed && !is_late_text(head, change) {
+    if head.closed && !may_follow_closing(head, change) {
         return Err(RecordError::HearingClosed { hearing, change: change.name() });
     }
     match change {
@@ -85,6 +87,8 @@ pub(super) fn check(
         Change::AudioStored { .. }
         | Change::HearingOpened { .. }
         | Change::IntervalBegan { .. }
+        | Change::AudioDestroyed { .. }
+        | Change::AudioMissing { .. }
         | Change::InputEnded { .. }
         | Change::AudioConflict { .. }
         | Change::SegmentCommitted { .. }
@@ -92,12 +96,16 @@ pub(super) fn check(
     }
 }
 
-/// Text may come after the closing, since the recogniser is behind the audio; but only for audio that was stored.
-fn is_late_text(head: &Head, change: &Change) -> bool {
+/// Text may come after the closing, since the recogniser is behind the audio; but only for audio that was stored. So may orders
+/// that keep more from more people.
+fn may_follow_closing(head: &Head, change: &Change) -> bool {
     match change {
         Change::SegmentCommitted { segment } => segment.span.end() <= head.stored(segment.channel),
+        // What was said can be sealed or destroyed as long as it is there.
+        Change::IntervalBegan { class, .. } => *class != IntervalClass::Open,
+        Change::AudioDestroyed { .. } => true,
         Change::HearingOpened { .. }
-        | Change::IntervalBegan { .. }
+        | Change::AudioMissing { .. }
         | Change::InputEnded { .. }
         | Change::AudioConflict { .. }
         | Change::AudioStored { .. }
@@ -119,6 +127,8 @@ fn flaw(head: &Head, change: &Change) -> Option<Flaw> {
     let known = |channel: ChannelId| head.setup(channel).is_none().then_some(Flaw::UnknownChannel(channel));
     match change {
         Change::IntervalBegan { channel, .. }
+        | Change::AudioDestroyed { channel, .. }
+        | Change::AudioMissing { channel, .. }
         | Change::InputEnded { channel, .. }
         | Change::AudioConflict { channel, .. } => known(*channel),
         Change::AudioStored { channel, class, .. } => known(*channel).or(match class {

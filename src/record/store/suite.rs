@@ -114,8 +114,13 @@ pub(crate) async fn record_store_suite<S: RecordStore>(make: impl Fn() -> S) {
 }
 
 async fn entries_come_back_as_they_went_in(store: &impl RecordStore) {
-    let interval =
-        Change::IntervalBegan { channel: channel(2), first_sample: SamplePos::new(9), class: IntervalClass::Sealed };
+    let interval = Change::IntervalBegan {
+        channel: channel(2),
+        first_sample: SamplePos::new(9),
+        class: IntervalClass::Sealed,
+        end: None,
+        order: None,
+    };
     let text = committed(segment(1, 1, 16_000, 0, "the secretword was said", Some(1)));
     let changes = [opened(), stored(1, 0, 64_000), interval, text, Change::HearingClosed {}];
     for (seq, change) in (1..).zip(changes.clone()) {

@@ -102,7 +102,12 @@ impl Running {
     pub(crate) async fn entries(&mut self, hearing: &str, page_size: u32) -> Vec<pb::RecordEntry> {
         let (mut entries, mut after_seq) = (Vec::new(), 0);
         loop {
-            let request = pb::ReadRecordRequest { hearing_id: hearing.to_owned(), after_seq, page_size };
+            let request = pb::ReadRecordRequest {
+                hearing_id: hearing.to_owned(),
+                after_seq,
+                page_size,
+                resume_token: String::new(),
+            };
             let page = self.client.read_record(request).await.unwrap().into_inner();
             entries.extend(page.entries);
             match page.next_after_seq {
@@ -220,6 +225,8 @@ pub(crate) struct Heard {
     pub(crate) partials: Vec<pb::PartialResult>,
     pub(crate) finals: Vec<pb::FinalResult>,
     pub(crate) marks: Vec<(u64, usize)>,
+    /// Orders that hold, as they were told.
+    pub(crate) ordered: Vec<pb::IntervalBegan>,
     pub(crate) statuses: Vec<pb::StreamStatus>,
     pub(crate) finished: Option<pb::StreamFinished>,
     /// What ended it where it was not finished.
@@ -292,6 +299,7 @@ fn take(heard: &mut Heard, kind: Out) {
         Out::Final(result) => heard.finals.push(result),
         Out::Status(status) => heard.statuses.push(status),
         Out::Marker(mark) => heard.marks.push((mark.id, heard.finals.len())),
+        Out::IntervalBegan(began) => heard.ordered.push(began),
         Out::Finished(finished) => heard.finished = Some(finished),
     }
 }

@@ -133,6 +133,10 @@ impl RecordStore for SqliteStore {
         self.read(reader::hearings).await
     }
 
+    async fn entries_named(&self, hearing: HearingId, name: &'static str) -> Result<Vec<Entry>, RecordError> {
+        self.read(move |connection, sealer| reader::entries_named(connection, sealer, hearing, name)).await
+    }
+
     async fn hearing(&self, id: HearingId) -> Result<HearingSummary, RecordError> {
         self.read(move |connection, sealer| reader::hearing(connection, sealer, id)).await
     }

@@ -117,6 +117,22 @@ pub(super) fn entries(
     Ok(found)
 }
 
+pub(super) fn entries_named(
+    connection: &Connection,
+    sealer: &dyn Sealer,
+    hearing: HearingId,
+    name: &str,
+) -> Result<Vec<Entry>, RecordError> {
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT hearing, seq, kind, at, actor_kind, actor, purpose, payload_version, cipher, key_id, nonce, payload
+             FROM entry WHERE kind = ?1 AND hearing = ?2 ORDER BY seq",
+        )
+        .map_err(failed)?;
+    let rows = statement.query_map(params![name, hearing.uuid().as_bytes()], raw).map_err(failed)?;
+    rows.map(|row| row.map_err(failed)?.open(sealer).map(|(_, entry)| entry)).collect()
+}
+
 /// The last entry of `hearing`; `EntrySeq::START` for one that is not known.
 fn last(connection: &Connection, hearing: HearingId) -> Result<EntrySeq, RecordError> {
     let mut statement = connection.prepare_cached("SELECT max(seq) FROM entry WHERE hearing = ?1").map_err(failed)?;

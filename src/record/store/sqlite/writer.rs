@@ -190,7 +190,7 @@ fn insert(transaction: &Transaction<'_>, sealer: &dyn Sealer, job: &Job, seq: En
             hearing.uuid().as_bytes(),
             reader::integer(seq.number()),
             change.name(),
-            channel_of(change).map(ChannelId::number),
+            change.channel().map(ChannelId::number),
             by.at.to_string(),
             actor_kind,
             by.actor.id,
@@ -209,17 +209,6 @@ fn insert(transaction: &Transaction<'_>, sealer: &dyn Sealer, job: &Job, seq: En
 fn name(value: &impl serde::Serialize, hearing: &HearingId, change: &Change) -> Result<String, RecordError> {
     let fail = |source| RecordError::Encode { hearing: *hearing, change: change.name(), source };
     serde_json::to_value(value).and_then(serde_json::from_value).map_err(fail)
-}
-
-const fn channel_of(change: &Change) -> Option<ChannelId> {
-    match change {
-        Change::IntervalBegan { channel, .. }
-        | Change::AudioStored { channel, .. }
-        | Change::InputEnded { channel, .. }
-        | Change::AudioConflict { channel, .. } => Some(*channel),
-        Change::SegmentCommitted { segment } => Some(segment.channel),
-        Change::HearingOpened { .. } | Change::HearingClosed {} => None,
-    }
 }
 
 fn failed(source: rusqlite::Error) -> RecordError {

@@ -1,0 +1,174 @@
+//! Orders about what is recorded, gaps, accounts.
+
+use super::*;
+use crate::{
+    domain::change::{GapReason, Order},
+    hearing::orders::{Placed, Request, Start, Unlawful},
+    record::{ledger::Account, media::reader::JournalReader},
+};
+
+fn request(start: Start, end: Option<u64>, class: IntervalClass) -> Request {
+    let label = |text: &str| Label::try_from(text.to_owned()).unwrap();
+    Request {
+        channel: None,
+        start,
+        end: end.map(SamplePos::new),
+        class,
+        order: Order { by: label("judge 7"), reason: label("talk with counsel") },
+    }
+}
+
+fn at(n: u64) -> Start {
+    Start::At(SamplePos::new(n))
+}
+
+async fn order(hearings: &Arc<Hearings>, hearing: HearingId, request: Request) -> Placed {
+    hearings.order(hearing, request, by()).await.unwrap()
+}
+
+fn intervals(placed: &Placed) -> Vec<(u64, Option<u64>, IntervalClass)> {
+    let interval = |change: &Change| match change {
+        Change::IntervalBegan { first_sample, end, class, .. } => {
+            Some((first_sample.index(), end.map(SamplePos::index), *class))
+        }
+        _ => None,
+    };
+    placed.changes.iter().filter_map(interval).collect()
+}
+
+/// What the journal holds: each run of samples with its bytes.
+fn stored(hearings: &Hearings, hearing: HearingId, end: u64) -> Vec<(u64, u64, Vec<u8>)> {
+    let path = hearings.parts.journal.path(hearing, ChannelId::new(1).unwrap());
+    let whole = Span::new(SamplePos::ZERO, SamplePos::new(end)).unwrap();
+    let pieces = JournalReader::open(&path).unwrap().read_span(whole).unwrap();
+    pieces.into_iter().map(|p| (p.span.start().index(), p.span.end().index(), p.bytes)).collect()
+}
+
+async fn accounts(hearings: &Hearings, hearing: HearingId) -> Vec<(u64, u64, Account)> {
+    let (ledger, _) = hearings.ledger(hearing).await.unwrap();
+    ledger[0].runs.iter().map(|(span, account)| (span.start().index(), span.end().index(), *account)).collect()
+}
+
+#[tokio::test]
+async fn nothing_is_stored_or_heard_off_the_record_to_the_sample() {
+    let folder = TempDir::new().unwrap();
+    let hearings = hearings(&folder);
+    let hearing = opened(&hearings).await;
+    // Loud all the time: 4 s, of which one is off the record, one muted, announced before they come.
+    let loud: Vec<u8> = (0..64_000_i32).flat_map(|n| (20_000 + i16::try_from(n % 97).unwrap()).to_le_bytes()).collect();
+    let mut stream = hearings.stream(hearing, "", by()).await.unwrap();
+    let placed = order(&hearings, hearing, request(at(16_001), Some(32_003), IntervalClass::OffRecord)).await;
+    assert_eq!(intervals(&placed), [(16_001, Some(32_003), IntervalClass::OffRecord)]);
+    order(&hearings, hearing, request(at(40_000), Some(50_000), IntervalClass::Muted)).await;
+    stream.audio.audio(1, Some(SamplePos::ZERO), &loud[..40_000]).await.unwrap();
+    // Sent again, over what was dropped.
+    stream.audio.audio(1, Some(SamplePos::new(15_000)), &loud[30_000..60_000]).await.unwrap();
+    stream.audio.audio(1, Some(SamplePos::new(30_000)), &loud[60_000..82_000]).await.unwrap();
+    // A recorder need not send what is not stored.
+    stream.audio.audio(1, Some(SamplePos::new(50_000)), &loud[100_000..]).await.unwrap();
+    let end = stream.audio.finish().await.unwrap()[0].1;
+    assert_eq!(end.index(), 64_000);
+    stream.channels[0].settled.wait_for(|at| *at >= end).await.unwrap();
+    let bytes = |from: usize, to: usize| loud[from * 2..to * 2].to_vec();
+    assert!(
+        stored(&hearings, hearing, 64_000)
+            == [
+                (0, 16_001, bytes(0, 16_001)),
+                (32_003, 40_000, bytes(32_003, 40_000)),
+                (50_000, 64_000, bytes(50_000, 64_000))
+            ]
+    );
+    let heard: Vec<_> = segments(&hearings, hearing).await.iter().map(|s| (s.0, s.1)).collect();
+    assert_eq!(heard, [(0, 16_001), (32_003, 40_000), (50_000, 64_000)], "each cut at the order");
+    let accounts = accounts(&hearings, hearing).await;
+    assert_eq!(accounts.iter().map(|(from, to, _)| to - from).sum::<u64>(), 64_000);
+    let of = |wanted: Account| accounts.iter().filter(|a| a.2 == wanted).map(|a| (a.0, a.1)).collect::<Vec<_>>();
+    assert_eq!(of(Account::OffRecord), [(16_001, 32_003)]);
+    assert_eq!(of(Account::Muted), [(40_000, 50_000)]);
+    assert_eq!(of(Account::Pending), []);
+}
+
+#[tokio::test]
+async fn an_order_for_now_holds_from_the_next_sample_and_survives_a_crash() {
+    let folder = TempDir::new().unwrap();
+    let hearing = {
+        let hearings = hearings(&folder);
+        let hearing = opened(&hearings).await;
+        let mut stream = hearings.stream(hearing, "", by()).await.unwrap();
+        stream.audio.audio(1, None, &second_of_speech()[..40_000]).await.unwrap();
+        let placed = order(&hearings, hearing, request(Start::Now, None, IntervalClass::OffRecord)).await;
+        assert_eq!(intervals(&placed), [(20_000, None, IntervalClass::OffRecord)]);
+        stream.audio.audio(1, None, &second_of_speech()).await.unwrap();
+        stream.channels[0].durable.wait_for(|d| d.index() == 52_000).await.unwrap();
+        crash(&hearings, hearing).await;
+        hearing
+    };
+    let hearings = hearings(&folder);
+    hearings.recover().await.unwrap();
+    let mut stream = hearings.stream(hearing, "", by()).await.unwrap();
+    assert_eq!(stream.channels[0].start.index(), 52_000, "what was dropped counts");
+    stream.audio.audio(1, None, &second_of_speech()).await.unwrap();
+    let placed = order(&hearings, hearing, request(Start::Now, None, IntervalClass::Open)).await;
+    assert_eq!(intervals(&placed), [(84_000, None, IntervalClass::Open)]);
+    stream.audio.audio(1, None, &second_of_speech()).await.unwrap();
+    drop(stream);
+    hearings.close(hearing, by()).await.unwrap();
+    let pieces: Vec<_> = stored(&hearings, hearing, 116_000).iter().map(|p| (p.0, p.1)).collect();
+    assert_eq!(pieces, [(0, 20_000), (84_000, 116_000)]);
+    let accounts = accounts(&hearings, hearing).await;
+    assert_eq!(accounts.last().unwrap().1, 116_000);
+    assert!(accounts.contains(&(20_000, 84_000, Account::OffRecord)), "{accounts:?}");
+}
+
+#[tokio::test]
+async fn a_gap_is_told_with_its_reason_and_listening_goes_on_behind_it() {
+    let folder = TempDir::new().unwrap();
+    let hearings = hearings(&folder);
+    let hearing = opened(&hearings).await;
+    let mut stream = hearings.stream(hearing, "", by()).await.unwrap();
+    stream.audio.audio(1, None, &second_of_speech()).await.unwrap();
+    stream.audio.missing(1, SamplePos::new(40_000), GapReason::RecorderDown).await.unwrap();
+    // Said twice, as after a break: it is one.
+    stream.audio.missing(0, SamplePos::new(40_000), GapReason::RecorderDown).await.unwrap();
+    assert!(matches!(
+        stream.audio.missing(7, SamplePos::new(50_000), GapReason::Unknown).await,
+        Err(HearingError::NoSuchChannel { .. })
+    ));
+    stream.audio.audio(1, Some(SamplePos::new(40_000)), &second_of_speech()).await.unwrap();
+    drop(stream);
+    hearings.close(hearing, by()).await.unwrap();
+    let accounts = accounts(&hearings, hearing).await;
+    let gaps: Vec<_> = accounts.iter().filter(|a| a.2.gap_reason().is_some()).collect();
+    assert_eq!(gaps, [&(32_000, 40_000, Account::Gap(GapReason::RecorderDown))]);
+    assert_eq!(accounts.last().unwrap().1, 72_000);
+    assert_eq!(segments(&hearings, hearing).await.len(), 2);
+}
+
+#[tokio::test]
+async fn what_was_said_in_closed_session_is_seen_with_the_token_alone() {
+    let folder = TempDir::new().unwrap();
+    let hearings = hearings(&folder);
+    let (hearing, token) = opened_with_token(&hearings).await;
+    let mut stream = hearings.stream(hearing, "", by()).await.unwrap();
+    order(&hearings, hearing, request(at(32_000), Some(64_000), IntervalClass::Sealed)).await;
+    for _ in 0..3 {
+        stream.audio.audio(1, None, &second_of_speech()).await.unwrap();
+    }
+    drop(stream);
+    hearings.close(hearing, by()).await.unwrap();
+    let exported = async |token: &str| {
+        let sight = hearings.sight(hearing, token).await.unwrap();
+        let json = hearings.export(hearing, Format::Json, &sight).await.unwrap();
+        let document: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let segments = document["segments"].as_array().unwrap();
+        segments.iter().map(|s| s["class"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(exported("").await, ["open", "open"]);
+    assert_eq!(exported(&token).await, ["open", "sealed", "open"]);
+    assert!(matches!(hearings.sight(hearing, "00").await, Err(HearingError::Token { .. })));
+    // Afterwards too: the first is sealed, and no order opens it again.
+    order(&hearings, hearing, request(at(0), Some(32_000), IntervalClass::Sealed)).await;
+    assert_eq!(exported("").await, ["open"]);
+    let opening = hearings.order(hearing, request(at(0), Some(100), IntervalClass::Open), by()).await.unwrap_err();
+    assert!(matches!(opening, HearingError::Order { why: Unlawful::Unsealing { .. } }), "{opening}");
+}
