@@ -8,8 +8,9 @@ use std::{
 use super::{
     MediaError,
     format::{
-        Damage, Epoch, FRAME_FOOTER_BYTES, FRAME_HEADER_BYTES, FileHeader, FrameHeader, FrameKind, HEADER_BYTES,
-        HeaderError, MARKER, chain_next, chain_start,
+        Damage, FRAME_FOOTER_BYTES, FRAME_HEADER_BYTES, HEADER_BYTES, MARKER, chain_next, chain_start,
+        frame::{Epoch, FrameHeader, FrameKind, absence_of},
+        head::{FileHeader, HeaderError},
     },
     source::Source,
 };
@@ -33,11 +34,13 @@ pub enum Step {
 /// What stands at the end of a verified file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
+    /// The version of the format.
+    pub version: u16,
     /// Whole frames, of every kind.
     pub frames: u64,
     /// The sample after the last.
     pub end: SamplePos,
-    /// Number of samples held: `end` less the gaps.
+    /// Number of samples held: `end` less what was skipped and gaps.
     pub samples: u64,
     /// Bytes that hold whole frames.
     pub bytes: u64,
@@ -171,7 +174,7 @@ impl<R: Read + Seek> FrameReader<R> {
         loop {
             let tail_bytes = match self.step()? {
                 Step::Frame(header) => {
-                    samples += u64::from(header.samples);
+                    samples += if header.kind == FrameKind::Audio { u64::from(header.samples) } else { 0 };
                     epochs += u32::from(header.kind == FrameKind::Epoch);
                     closed = header.kind == FrameKind::Closed;
                     continue;
@@ -180,6 +183,7 @@ impl<R: Read + Seek> FrameReader<R> {
                 Step::Tail { bytes } => bytes,
             };
             return Ok(Verdict {
+                version: self.header.version,
                 frames: self.sequence,
                 end: self.next_sample,
                 samples,
@@ -208,15 +212,18 @@ impl<R: Read + Seek> FrameReader<R> {
 
     /// What of a header with a good checksum contradicts the frames before it. That is no accident of writing.
     fn fits(&self, header: &FrameHeader) -> Option<Damage> {
-        let plain = u64::from(header.samples) * self.header.format.encoding.bytes_per_sample() as u64;
-        let audio = header.kind == FrameKind::Audio;
+        let (samples, payload) = (u64::from(header.samples), u64::from(header.payload_bytes));
+        let plain = samples * self.header.format.encoding.bytes_per_sample() as u64;
+        let means_something = match header.kind {
+            FrameKind::Audio => samples > 0 && (self.cipher != CipherId::NONE || plain == payload),
+            FrameKind::Skipped => samples > 0 && payload == 0 && absence_of(header.class).is_some(),
+            FrameKind::Epoch | FrameKind::Closed => samples == 0,
+        };
         if header.sequence != self.sequence {
             Some(Damage::Sequence)
         } else if header.first_sample < self.next_sample {
             Some(Damage::Overlap)
-        } else if audio != (header.samples > 0)
-            || (audio && self.cipher == CipherId::NONE && plain != u64::from(header.payload_bytes))
-        {
+        } else if !means_something || header.kind.since() > self.header.version {
             Some(Damage::FrameValue)
         } else {
             None

@@ -8,7 +8,8 @@
 //! * A position is acknowledged only once it is synced to disk.
 //! * A half-written tail, as a power cut leaves it, is found, cut and reported. It never was acknowledged.
 //! * Damage in what was synced is never passed over: the file is refused, naming frame and offset.
-//! * Samples of an interval that is off the record or muted are refused here, below every door.
+//! * Samples of an interval that is off the record or muted are refused here, below every door. That nothing is stored of
+//!   them, or that they never came, is noted instead, and is as durable as samples are.
 //!
 //! # The nonce rule
 //! Version 1 writes no cipher, yet the format has all that one needs. Whenever a writer opens a file it draws a new
@@ -64,6 +65,17 @@ pub struct TailCut {
     pub bytes: u64,
     /// The sample at which the recorder must go on: the one after the last that was kept.
     pub after: SamplePos,
+}
+
+/// Why nothing is stored of some samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// They were off the record.
+    OffRecord,
+    /// The microphone was muted.
+    Muted,
+    /// They never came.
+    Gap,
 }
 
 /// What can go wrong with a journal.
@@ -183,6 +195,16 @@ pub enum MediaError {
         /// The class.
         class: IntervalClass,
     },
+    /// The file was begun by an earlier release, whose format has no place for what is to be written.
+    #[error("{} has format version {version}, which cannot {action}: only a journal begun by this release can", path.display())]
+    OldFormat {
+        /// Which file.
+        path: PathBuf,
+        /// Its version.
+        version: u16,
+        /// What was to be done.
+        action: &'static str,
+    },
     /// An earlier write or sync failed, so that it is not known what is on disk.
     #[error("{} failed earlier: open the channel again, which verifies it", path.display())]
     Failed {
@@ -203,7 +225,7 @@ impl Fault for MediaError {
             }
             Self::NotFound { .. } => FaultKind::NotFound,
             Self::Damaged { .. } | Self::AcknowledgedLost { .. } => FaultKind::DataLoss,
-            Self::NewerFormat { .. } | Self::Cipher { .. } => FaultKind::Unimplemented,
+            Self::NewerFormat { .. } | Self::OldFormat { .. } | Self::Cipher { .. } => FaultKind::Unimplemented,
             Self::Mismatch { .. } | Self::AlreadyOpen { .. } | Self::OutOfOrder { .. } => FaultKind::Conflict,
             Self::Length { .. } | Self::NotStored { .. } => FaultKind::Invalid,
         }

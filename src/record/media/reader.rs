@@ -4,7 +4,11 @@ use std::{fs::File, io::BufReader, path::Path};
 
 use super::{
     MediaError,
-    format::{Damage, Epoch, FileHeader, FrameHeader, FrameKind},
+    format::{
+        Damage,
+        frame::{Epoch, FrameHeader, FrameKind},
+        head::FileHeader,
+    },
     frames::{Body, FrameReader, Step, Verdict},
 };
 use crate::{
@@ -65,9 +69,11 @@ impl JournalReader {
         loop {
             let offset = self.frames.offset;
             match self.frames.skip()? {
-                Step::Frame(header) if header.kind == FrameKind::Audio => self.index.push((offset, header)),
-                Step::Frame(header) if header.kind == FrameKind::Epoch => self.enter_epoch(offset, &header)?,
-                Step::Frame(_) => {}
+                Step::Frame(header) => match header.kind {
+                    FrameKind::Audio => self.index.push((offset, header)),
+                    FrameKind::Epoch => self.enter_epoch(offset, &header)?,
+                    FrameKind::Skipped | FrameKind::Closed => {}
+                },
                 Step::End | Step::Tail { .. } => return Ok(()),
             }
         }

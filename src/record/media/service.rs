@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{
-    MediaError, TailCut, journal_path,
+    Absence, MediaError, TailCut, journal_path,
     writer::{JournalWriter, Opening},
 };
 use crate::domain::{
@@ -56,6 +56,7 @@ type Reply<T> = oneshot::Sender<Result<T, MediaError>>;
 enum Command {
     Open(Opening, Reply<Opened>),
     Append(Key, SamplePos, IntervalClass, Vec<u8>, Reply<SamplePos>),
+    Skip(Key, (SamplePos, SamplePos), Absence, Reply<SamplePos>),
     Sync(Key, Reply<SamplePos>),
     Close(Key, Reply<SamplePos>),
     Stop(oneshot::Sender<()>),
@@ -149,6 +150,15 @@ impl ChannelJournal {
         self.ask(|reply| Command::Append(self.key, first_sample, class, bytes, reply)).await
     }
 
+    /// Notes that nothing is stored from `first` up to `to`, and why (see [`JournalWriter::skip`]). The position is then
+    /// `to`, and is durable as that of samples is.
+    ///
+    /// # Errors
+    /// As [`JournalWriter::skip`]; [`MediaError::Stopped`].
+    pub async fn skip(&self, first: SamplePos, to: SamplePos, why: Absence) -> Result<SamplePos, MediaError> {
+        self.ask(|reply| Command::Skip(self.key, (first, to), why, reply)).await
+    }
+
     /// How far the samples are on disk. Ends (the sender is dropped) when the channel is closed or its disk failed.
     #[must_use]
     pub fn durable(&self) -> watch::Receiver<SamplePos> {
@@ -234,13 +244,11 @@ impl Worker {
         match command {
             Command::Open(opening, reply) => drop(reply.send(self.open(&opening))),
             Command::Append(key, first_sample, class, bytes, reply) => {
-                let sync_every = self.settings.sync_every;
-                let due = &mut self.due;
-                let written = slot(&mut self.slots, key).and_then(|slot| {
-                    let end = slot.writer.append(first_sample, class, &bytes)?;
-                    due.get_or_insert_with(|| Instant::now() + sync_every);
-                    Ok(end)
-                });
+                let written = self.write(key, |writer| writer.append(first_sample, class, &bytes));
+                drop(reply.send(written));
+            }
+            Command::Skip(key, (first, to), why, reply) => {
+                let written = self.write(key, |writer| writer.skip(first, to, why));
                 drop(reply.send(written));
             }
             Command::Sync(key, reply) => {
@@ -257,6 +265,17 @@ impl Worker {
             // Taken by `run`; a second one while it drains has nothing left to do.
             Command::Stop(_) => {}
         }
+    }
+
+    /// Writes to the file of a channel, which then waits for its sync.
+    fn write(
+        &mut self,
+        key: Key,
+        write: impl FnOnce(&mut JournalWriter) -> Result<SamplePos, MediaError>,
+    ) -> Result<SamplePos, MediaError> {
+        let end = write(&mut slot(&mut self.slots, key)?.writer)?;
+        self.due.get_or_insert_with(|| Instant::now() + self.settings.sync_every);
+        Ok(end)
     }
 
     fn open(&mut self, opening: &Opening) -> Result<Opened, MediaError> {

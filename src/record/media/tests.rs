@@ -11,8 +11,12 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 
 use super::{
-    MediaError,
-    format::{Damage, Epoch, FileHeader, FrameHeader, FrameKind},
+    Absence, MediaError,
+    format::{
+        Damage, FORMAT_VERSION,
+        frame::{Epoch, FrameHeader, FrameKind},
+        head::FileHeader,
+    },
     frames::{FrameReader, Step, Verdict},
     journal_path,
     reader::{JournalReader, verify},
@@ -328,11 +332,11 @@ fn a_newer_format_is_refused_with_a_plain_message() {
     let (_folder, path) = fresh();
     small_journal(&path);
     let mut newer = fs::read(&path).unwrap();
-    newer[8] = 2;
+    newer[8] = 3;
     fs::write(&path, &newer).unwrap();
     let error = verify(&path).unwrap_err();
     assert!(
-        error.to_string().ends_with("has format version 2; this release reads up to 1: use a newer one"),
+        error.to_string().ends_with("has format version 3; this release reads up to 2: use a newer one"),
         "{error}"
     );
     assert!(JournalWriter::open(&path, &opening(Encoding::PcmS16Le)).is_err());
@@ -374,6 +378,7 @@ fn a_reader_follows_a_file_that_is_being_written() {
 fn headers_come_back_as_they_were() {
     let opening = opening(Encoding::PcmF32Le);
     let header = FileHeader {
+        version: FORMAT_VERSION,
         hearing: opening.hearing,
         channel: opening.channel,
         format: opening.format,
@@ -395,13 +400,13 @@ fn headers_come_back_as_they_were() {
     assert_eq!(FrameHeader::decode(&frame.encode()), Ok(frame));
 }
 
+fn fixture(format: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(format).join("ch01.vvj")
+}
+
 #[test]
 fn the_released_journal_of_version_1_is_read_for_ever() {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/journal_v1/ch01.vvj");
-    if !fixture.exists() {
-        small_journal(&fixture);
-        panic!("{} was missing and has been written: look at it and commit it", fixture.display());
-    }
+    let fixture = fixture("journal_v1");
     let verdict = verify(&fixture).unwrap();
     assert_eq!(
         (verdict.frames, verdict.samples, verdict.end, verdict.epochs, verdict.closed),
@@ -470,4 +475,65 @@ fn channels_share_the_thread_and_each_has_its_own_file_and_errors() {
             assert!(verify(&path).unwrap().closed);
         }
     });
+}
+
+#[test]
+fn what_is_not_stored_is_noted_in_place_and_is_as_durable_as_samples() {
+    runtime().block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = AudioJournal::start(Settings::under(folder.path().to_owned())).unwrap();
+        let (channel, _) = journal.open(opening(Encoding::MuLaw)).await.unwrap();
+        let mut durable = channel.durable();
+        channel.append(pos(0), IntervalClass::Open, bytes(1, 10)).await.unwrap();
+        assert_eq!(channel.skip(pos(10), pos(40), Absence::OffRecord).await.unwrap(), pos(40));
+        assert_eq!(channel.skip(pos(40), pos(40), Absence::Gap).await.unwrap(), pos(40));
+        assert_eq!(channel.skip(pos(45), pos(50), Absence::Muted).await.unwrap(), pos(50));
+        for (first, to) in [(49, 60), (60, 55)] {
+            let error = channel.skip(pos(first), pos(to), Absence::Gap).await.unwrap_err();
+            assert!(matches!(error, MediaError::OutOfOrder { .. }), "{error}");
+        }
+        assert!(durable.wait_for(|at| *at == pos(50)).await.is_ok());
+        let after = channel.append(pos(50), IntervalClass::Sealed, bytes(9, 5)).await.unwrap();
+        assert_eq!(after, pos(55));
+        assert_eq!(channel.skip(pos(55), pos(60), Absence::Gap).await.unwrap(), pos(60));
+        assert_eq!(channel.close().await.unwrap(), pos(60));
+        let path = journal.path(opening(Encoding::MuLaw).hearing, ChannelId::new(1).unwrap());
+        let verdict = verify(&path).unwrap();
+        assert_eq!((verdict.end, verdict.samples, verdict.version), (pos(60), 15, FORMAT_VERSION));
+        let pieces = JournalReader::open(&path).unwrap().read_span(span(0, 99)).unwrap();
+        let seen: Vec<_> = pieces.iter().map(|p| (p.span, p.class)).collect();
+        assert_eq!(seen, [(span(0, 10), IntervalClass::Open), (span(50, 55), IntervalClass::Sealed)]);
+        let told = Opening { acknowledged: pos(60), ..opening(Encoding::MuLaw) };
+        let (channel, cut) = journal.open(told).await.unwrap();
+        assert!(cut.is_none());
+        assert_eq!(*channel.durable().borrow(), pos(60));
+        journal.stop().await;
+    });
+}
+
+#[test]
+fn more_samples_than_one_frame_counts_are_skipped_too() {
+    let (_folder, path) = fresh();
+    let (mut writer, _) = JournalWriter::open(&path, &opening(Encoding::MuLaw)).unwrap();
+    let far = 3 * u64::from(u32::MAX);
+    assert_eq!(writer.skip(pos(7), pos(far), Absence::Gap).unwrap(), pos(far));
+    writer.append(pos(far), IntervalClass::Open, &bytes(1, 4)).unwrap();
+    assert_eq!(writer.close().unwrap(), pos(far + 4));
+    assert_eq!(verify(&path).unwrap().samples, 4);
+}
+
+#[test]
+fn a_journal_of_version_1_goes_on_as_it_is_and_refuses_what_it_has_no_place_for() {
+    let (_folder, path) = fresh();
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::copy(fixture("journal_v1"), &path).unwrap();
+    let (mut writer, cut) = JournalWriter::open(&path, &opening(Encoding::PcmS16Le)).unwrap();
+    assert!(cut.is_none());
+    let error = writer.skip(pos(31), pos(40), Absence::Muted).unwrap_err();
+    assert!(matches!(error, MediaError::OldFormat { version: 1, .. }), "{error}");
+    assert_eq!(writer.append(pos(31), IntervalClass::Open, &bytes(4, 8)).unwrap(), pos(35));
+    writer.close().unwrap();
+    assert_eq!(verify(&path).unwrap().version, 1);
+    let pieces = JournalReader::open(&path).unwrap().read_span(span(25, 40)).unwrap();
+    assert_eq!(pieces.iter().map(|p| p.span).collect::<Vec<_>>(), [span(25, 31), span(31, 35)]);
 }

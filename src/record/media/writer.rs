@@ -9,10 +9,11 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    MediaError, TailCut,
+    Absence, MediaError, TailCut,
     format::{
-        Epoch, FRAME_FOOTER_BYTES, FileHeader, FrameHeader, FrameKind, HEADER_BYTES, MAX_PAYLOAD_BYTES, chain_next,
-        chain_start,
+        FORMAT_VERSION, FRAME_FOOTER_BYTES, HEADER_BYTES, MAX_PAYLOAD_BYTES, chain_next, chain_start,
+        frame::{Epoch, FrameHeader, FrameKind, class_for},
+        head::FileHeader,
     },
     frames::{FrameReader, Verdict},
 };
@@ -48,6 +49,8 @@ pub struct Opening {
 pub struct JournalWriter {
     file: File,
     path: PathBuf,
+    /// Of the file's format: one begun by an earlier release goes on as it is.
+    version: u16,
     format: AudioFormat,
     sequence: u64,
     next_sample: SamplePos,
@@ -56,7 +59,6 @@ pub struct JournalWriter {
     offset: u64,
     /// Bytes known to be on disk.
     synced: u64,
-    class: IntervalClass,
     failed: bool,
     frame: Vec<u8>,
 }
@@ -100,6 +102,7 @@ impl JournalWriter {
 
     fn begin(mut file: File, path: &Path, opening: &Opening) -> Result<Self, MediaError> {
         let header = FileHeader {
+            version: FORMAT_VERSION,
             hearing: opening.hearing,
             channel: opening.channel,
             format: opening.format,
@@ -115,13 +118,13 @@ impl JournalWriter {
         Ok(Self {
             file,
             path: path.to_owned(),
+            version: FORMAT_VERSION,
             format: opening.format,
             sequence: 0,
             next_sample: SamplePos::ZERO,
             chain: chain_start(&header),
             offset: HEADER_BYTES as u64,
             synced: 0,
-            class: IntervalClass::Open,
             failed: false,
             frame: Vec::new(),
         })
@@ -135,13 +138,13 @@ impl JournalWriter {
         Ok(Self {
             file,
             path: path.to_owned(),
+            version: verdict.version,
             format: opening.format,
             sequence: verdict.frames,
             next_sample: verdict.end,
             chain: verdict.chain,
             offset: verdict.bytes,
             synced: verdict.bytes,
-            class: IntervalClass::Open,
             failed: false,
             frame: Vec::new(),
         })
@@ -157,7 +160,7 @@ impl JournalWriter {
             opened_at: opening.now,
             cut_bytes,
         };
-        self.write_frame(FrameKind::Epoch, self.next_sample, &epoch.encode())?;
+        self.write_frame(FrameKind::Epoch, IntervalClass::Open, (self.next_sample, 0), &epoch.encode())?;
         self.sync()?;
         self.path.parent().map_or(Ok(()), sync_folder)
     }
@@ -186,24 +189,58 @@ impl JournalWriter {
         if first_sample < self.next_sample {
             return Err(MediaError::OutOfOrder { expected: self.next_sample, got: first_sample });
         }
-        self.class = class;
-        self.write_frame(FrameKind::Audio, first_sample, bytes)?;
+        self.write_audio(first_sample, class, bytes)?;
         Ok(self.next_sample)
     }
 
-    fn write_frame(&mut self, kind: FrameKind, first_sample: SamplePos, payload: &[u8]) -> Result<(), MediaError> {
+    fn write_audio(&mut self, first: SamplePos, class: IntervalClass, bytes: &[u8]) -> Result<(), MediaError> {
+        let samples = bytes.len() / self.format.encoding.bytes_per_sample();
+        let samples = u32::try_from(samples).expect("a payload has at most 2^20 bytes");
+        self.write_frame(FrameKind::Audio, class, (first, samples), bytes)
+    }
+
+    /// Notes that nothing is stored from `first` up to `to`, and why; also that nothing came between what is stored and
+    /// `first`, as [`JournalWriter::append`] does. Gives `to`: written, not yet synced. Nothing is noted where both are one.
+    ///
+    /// # Errors
+    /// [`MediaError::OutOfOrder`] for a `first` before the next sample, or a `to` before it; [`MediaError::OldFormat`];
+    /// otherwise as [`JournalWriter::append`].
+    pub fn skip(&mut self, first: SamplePos, to: SamplePos, why: Absence) -> Result<SamplePos, MediaError> {
+        if first < self.next_sample {
+            return Err(MediaError::OutOfOrder { expected: self.next_sample, got: first });
+        }
+        if to < first {
+            return Err(MediaError::OutOfOrder { expected: first, got: to });
+        }
+        if self.version < FrameKind::Skipped.since() {
+            let (path, version) = (self.path.clone(), self.version);
+            return Err(MediaError::OldFormat { path, version, action: "note what is not stored" });
+        }
+        let mut first = first;
+        // Half a day at 96 kHz fits into one frame.
+        while first < to {
+            let samples = u32::try_from(to.index() - first.index()).unwrap_or(u32::MAX);
+            self.write_frame(FrameKind::Skipped, class_for(why), (first, samples), &[])?;
+            first = self.next_sample;
+        }
+        Ok(self.next_sample)
+    }
+
+    /// Writes a frame of `samples.1` samples from `samples.0` on.
+    fn write_frame(
+        &mut self,
+        kind: FrameKind,
+        class: IntervalClass,
+        (first_sample, samples): (SamplePos, u32),
+        payload: &[u8],
+    ) -> Result<(), MediaError> {
         if self.failed {
             return Err(MediaError::Failed { path: self.path.clone() });
         }
-        let payload_bytes = u32::try_from(payload.len()).expect("a payload has at most 2^20 bytes");
-        let samples = match kind {
-            FrameKind::Audio => payload_bytes / u32::try_from(self.format.encoding.bytes_per_sample()).unwrap_or(1),
-            FrameKind::Epoch | FrameKind::Closed => 0,
-        };
         let header = FrameHeader {
             kind,
-            class: self.class,
-            payload_bytes,
+            class,
+            payload_bytes: u32::try_from(payload.len()).expect("a payload has at most 2^20 bytes"),
             samples,
             sequence: self.sequence,
             first_sample,
@@ -258,7 +295,7 @@ impl JournalWriter {
     /// As [`JournalWriter::append`] and [`JournalWriter::sync`].
     pub fn close(mut self) -> Result<SamplePos, MediaError> {
         self.sync()?;
-        self.write_frame(FrameKind::Closed, self.next_sample, &[])?;
+        self.write_frame(FrameKind::Closed, IntervalClass::Open, (self.next_sample, 0), &[])?;
         self.sync()
     }
 
