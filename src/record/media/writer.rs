@@ -189,9 +189,14 @@ impl JournalWriter {
         if first_sample < self.next_sample {
             return Err(MediaError::OutOfOrder { expected: self.next_sample, got: first_sample });
         }
-        let samples = u32::try_from(bytes.len() / width).expect("a payload has at most 2^20 bytes");
-        self.write_frame(FrameKind::Audio, class, (first_sample, samples), bytes)?;
+        self.write_audio(first_sample, class, bytes)?;
         Ok(self.next_sample)
+    }
+
+    fn write_audio(&mut self, first: SamplePos, class: IntervalClass, bytes: &[u8]) -> Result<(), MediaError> {
+        let samples = bytes.len() / self.format.encoding.bytes_per_sample();
+        let samples = u32::try_from(samples).expect("a payload has at most 2^20 bytes");
+        self.write_frame(FrameKind::Audio, class, (first, samples), bytes)
     }
 
     /// Notes that nothing is stored from `first` up to `to`, and why; also that nothing came between what is stored and
