@@ -14,7 +14,7 @@ use vivavoce::{
     domain::{
         actor::{Actor, ActorKind, Attribution, Purpose},
         audio::{AudioFormat, Encoding},
-        change::{Change, IntervalClass},
+        change::{Change, IntervalClass, Recognition},
         channel::{ChannelSetup, Label},
         engine::{EngineInfo, Sha256Hash},
         id::{ChannelId, HearingId, SegmentId},
@@ -127,7 +127,13 @@ async fn segments(store: &Arc<SqliteStore>) -> Outcome<()> {
         languages: AllowedLanguages::only("en".parse()?),
         format: format()?,
     };
-    let opened = Change::HearingOpened { reference: String::new(), channels: vec![setup], resume: None };
+    let opened = Change::HearingOpened {
+        reference: String::new(),
+        channels: vec![setup],
+        resume: None,
+        recognition: Recognition::Live,
+        imported: None,
+    };
     store.append(hearing, opened, by()).await?;
     let change = Change::SegmentCommitted { segment: Box::new(segment()?) };
     println!("  payload: {} bytes", serde_json::to_vec(&change)?.len());

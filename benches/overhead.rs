@@ -27,7 +27,7 @@ use vivavoce::{
     domain::{
         actor::{Actor, ActorKind, Attribution, Purpose},
         audio::{AudioFormat, Encoding},
-        change::{Change, IntervalClass},
+        change::{Change, IntervalClass, Recognition},
         channel::{ChannelSetup, Label},
         engine::{EngineInfo, Sha256Hash},
         hypothesis::{HeardWord, Hypothesis},
@@ -38,7 +38,7 @@ use vivavoce::{
         time::{SamplePos, SampleRate, Tick, TickSpan},
     },
     hearing::{
-        service::{Detectors, Hearings, Parts},
+        service::{Detectors, Hearings, NewHearing, Parts},
         world::World,
     },
     record::{
@@ -462,7 +462,13 @@ async fn record_cost(case: &Case, utterances: &[HeardUtterance]) -> Outcome<f64>
     let store = SqliteStore::open(&folder.path().join("record.sqlite"), Arc::new(NullSealer))?;
     let hearing = HearingId::new(uuid::Uuid::from_u128(1));
     let by = || Attribution { actor: actor(), purpose: Purpose::Collection, at: jiff::Timestamp::UNIX_EPOCH };
-    let opened = Change::HearingOpened { reference: String::new(), channels: vec![case.setup(1)?], resume: None };
+    let opened = Change::HearingOpened {
+        reference: String::new(),
+        channels: vec![case.setup(1)?],
+        resume: None,
+        recognition: Recognition::Live,
+        imported: None,
+    };
     store.append(hearing, opened, by()).await?;
     let segments = segments(case, utterances)?;
     let before = threads()?;
@@ -544,7 +550,8 @@ async fn stream(
     pace: Option<Duration>,
 ) -> Outcome<usize> {
     let setups = (1..=channels).map(|number| case.setup(number)).collect::<Outcome<Vec<_>>>()?;
-    let (hearing, _token) = hearings.open(String::new(), setups, actor()).await?;
+    let new = NewHearing { reference: String::new(), channels: setups, recognition: Recognition::Live, imported: None };
+    let (hearing, _token) = hearings.open(new, actor()).await?;
     let live = hearings.stream(hearing, "", actor()).await?;
     let mut audio = live.audio;
     let mut clock = tokio::time::interval(pace.unwrap_or(Duration::from_millis(1)));

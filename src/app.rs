@@ -340,6 +340,8 @@ impl Server {
         }));
         readiness.set(Part::Record, PartState::Ready);
         readiness.set(Part::Journal, PartState::Ready);
+        let stop = CancellationToken::new();
+        tokio::spawn(Arc::clone(&hearings).mind_the_load(stop.clone()));
         let recovering = Arc::clone(&hearings);
         tokio::spawn(async move {
             if let Err(error) = recovering.recover().await {
@@ -349,7 +351,6 @@ impl Server {
         let failed = |source| AppError::Listen { address: settings.listen, source };
         let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let stop = CancellationToken::new();
         let service = TranscriptionService::new(
             Arc::clone(&hearings),
             Limits { max_message_bytes: settings.max_message_bytes },

@@ -18,7 +18,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::domain::{audio::Encoding, flag::FlagCode, segment::CaptionState};
+use crate::domain::{audio::Encoding, flag::FlagCode, load::LoadStep, segment::CaptionState};
 
 /// What a window was decoded for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +51,10 @@ pub enum Refusal {
     Draining,
     /// A part of it is not ready.
     NotReady,
+    /// Text comes too late already.
+    Late,
+    /// The disk is nearly full.
+    Disk,
 }
 
 /// How an engine's process was lost.
@@ -122,6 +126,7 @@ type Seconds = Counter<f64, std::sync::atomic::AtomicU64>;
 pub struct Metrics {
     registry: Registry,
     streams_running: Gauge,
+    load_step: Gauge,
     streams_opened: Counter,
     streams_refused: Family<ByReason, Counter>,
     audio_received: Family<ByEncoding, Seconds>,
@@ -151,6 +156,7 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("vivavoce"),
             streams_running: Gauge::default(),
+            load_step: Gauge::default(),
             streams_opened: Counter::default(),
             streams_refused: Family::default(),
             audio_received: Family::default(),
@@ -177,6 +183,8 @@ impl Metrics {
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         r.register("build", "The version that runs", version);
         r.register("streams_running", "Audio streams that run now", self.streams_running.clone());
+        let help = "Step of the ladder: 0 normal, 1 fewer partials, 2 none, 3 late finals and no new live hearings";
+        r.register("load_step", help, self.load_step.clone());
         r.register("streams_opened", "Audio streams that were let in", self.streams_opened.clone());
         r.register("streams_refused", "Audio streams that were not let in, by reason", self.streams_refused.clone());
         let help = "Audio that came in, in seconds of one channel, by the encoding it was sent in";
@@ -206,7 +214,7 @@ impl Metrics {
     }
 
     fn begin(&self) {
-        for reason in [Refusal::Full, Refusal::Draining, Refusal::NotReady] {
+        for reason in [Refusal::Full, Refusal::Draining, Refusal::NotReady, Refusal::Late, Refusal::Disk] {
             drop(self.streams_refused.get_or_create(&reason.as_str().into()));
         }
         for encoding in Encoding::ALL {
@@ -240,6 +248,11 @@ impl Metrics {
         self.streams_opened.inc();
         self.streams_running.inc();
         RunningStream(self.streams_running.clone())
+    }
+
+    /// The service is on this step of the ladder.
+    pub fn load_step(&self, step: LoadStep) {
+        self.load_step.set(i64::from(step.number()));
     }
 
     /// A stream was not let in.
@@ -361,6 +374,8 @@ impl Refusal {
             Self::Full => "full",
             Self::Draining => "draining",
             Self::NotReady => "not_ready",
+            Self::Late => "late",
+            Self::Disk => "disk",
         }
     }
 }

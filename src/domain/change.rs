@@ -6,6 +6,7 @@ use super::{
     channel::{ChannelSetup, Label},
     engine::Sha256Hash,
     id::{ChannelId, HearingId},
+    load::LoadStep,
     segment::Segment,
     time::{SamplePos, Span},
 };
@@ -71,6 +72,33 @@ pub enum GapReason {
     Unknown,
 }
 
+/// Whether text is made of a hearing while it goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recognition {
+    /// Yes.
+    #[default]
+    Live,
+    /// No: it is recorded, and its text can be made afterwards.
+    Later,
+}
+
+impl Recognition {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    fn is_live(&self) -> bool {
+        *self == Self::Live
+    }
+}
+
+/// An old recording that became a hearing. The chain of custody begins with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// What the file was called.
+    pub name: Label,
+    /// SHA-256 of the file.
+    pub sha256: Sha256Hash,
+}
+
 impl GapReason {
     /// In words, for people.
     #[must_use]
@@ -98,6 +126,23 @@ pub enum Change {
         /// SHA-256 of the token with which a recorder takes the hearing up again; `None` where none was given out.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         resume: Option<Sha256Hash>,
+        /// Whether text is made of it while it goes on.
+        #[serde(default, skip_serializing_if = "Recognition::is_live")]
+        recognition: Recognition,
+        /// The recording that it was made of; `None` for one that was heard live.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        imported: Option<Imported>,
+    },
+    /// Text is made of what was only recorded until now.
+    RecognitionBegan {},
+    /// All of what was only recorded has its text.
+    RecognitionEnded {},
+    /// The service keeps up less well, or better again.
+    LoadStepped {
+        /// The step that holds now.
+        step: LoadStep,
+        /// How late the latest text was, milliseconds.
+        lateness_ms: u64,
     },
     /// From here on, the audio of a channel has this class.
     IntervalBegan {
@@ -176,7 +221,11 @@ impl Change {
             | Self::InputEnded { channel, .. }
             | Self::AudioConflict { channel, .. } => Some(*channel),
             Self::SegmentCommitted { segment } => Some(segment.channel),
-            Self::HearingOpened { .. } | Self::HearingClosed {} => None,
+            Self::HearingOpened { .. }
+            | Self::RecognitionBegan {}
+            | Self::RecognitionEnded {}
+            | Self::LoadStepped { .. }
+            | Self::HearingClosed {} => None,
         }
     }
 
@@ -186,6 +235,9 @@ impl Change {
         match self {
             Self::HearingOpened { .. } => "hearing_opened",
             Self::IntervalBegan { .. } => "interval_began",
+            Self::RecognitionBegan {} => "recognition_began",
+            Self::RecognitionEnded {} => "recognition_ended",
+            Self::LoadStepped { .. } => "load_stepped",
             Self::AudioDestroyed { .. } => "audio_destroyed",
             Self::AudioMissing { .. } => "audio_missing",
             Self::AudioStored { .. } => "audio_stored",

@@ -14,6 +14,7 @@ pub mod hypothesis;
 pub mod id;
 pub mod interval;
 pub mod language;
+pub mod load;
 pub mod probability;
 pub mod segment;
 pub mod time;

@@ -53,6 +53,9 @@ fn stands_on(entry: &Entry, channel: ChannelId, span: Span) -> bool {
             segment.channel == channel && segment.span.start() < span.end() && span.start() < segment.span.end()
         }
         Change::HearingOpened { .. }
+        | Change::RecognitionBegan {}
+        | Change::RecognitionEnded {}
+        | Change::LoadStepped { .. }
         | Change::IntervalBegan { .. }
         | Change::AudioDestroyed { .. }
         | Change::AudioMissing { .. }

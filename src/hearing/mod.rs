@@ -4,6 +4,7 @@
 mod destruction;
 pub mod follow;
 pub mod live;
+mod load;
 pub mod offline;
 mod ordering;
 pub mod orders;
@@ -105,6 +106,18 @@ pub enum HearingError {
         /// How many.
         streams: usize,
     },
+    /// Text comes too late for another hearing.
+    #[error("text is {} seconds late: try again in 30 seconds, or open the hearing for recording alone", lateness.as_secs())]
+    Late {
+        /// How late.
+        lateness: std::time::Duration,
+    },
+    /// It was recognised as it went on, or is still open.
+    #[error("hearing {hearing} is not one that was only recorded and is closed: its text is made already")]
+    NotRecordOnly {
+        /// The hearing.
+        hearing: HearingId,
+    },
     /// Audio out of order.
     #[error("channel {channel} goes on at sample {}, not at {}", expected.index(), found.index())]
     OutOfOrder {
@@ -168,7 +181,9 @@ impl Fault for HearingError {
             | Self::UnknownLanguage { .. }
             | Self::NotInRecording { .. }
             | Self::Reference { .. } => FaultKind::Invalid,
-            Self::Streaming { .. } | Self::Closed { .. } | Self::OutOfOrder { .. } => FaultKind::Conflict,
+            Self::Streaming { .. } | Self::Closed { .. } | Self::OutOfOrder { .. } | Self::NotRecordOnly { .. } => {
+                FaultKind::Conflict
+            }
             Self::Order { why } => match why {
                 orders::Unlawful::Unsigned | orders::Unlawful::Ends { .. } => FaultKind::Invalid,
                 orders::Unlawful::Unsealing { .. } => FaultKind::Forbidden,
@@ -177,6 +192,7 @@ impl Fault for HearingError {
             },
             Self::Token { .. } => FaultKind::Forbidden,
             Self::Full { .. } => FaultKind::Overloaded { retry_after: std::time::Duration::from_secs(5) },
+            Self::Late { .. } => FaultKind::Overloaded { retry_after: std::time::Duration::from_secs(30) },
             Self::Audio { source, .. } => source.kind(),
             Self::Front { source, .. } => source.kind(),
             Self::Media(source) => source.kind(),

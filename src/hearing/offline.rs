@@ -10,7 +10,7 @@ use crate::{
     domain::{
         actor::{Actor, ActorKind, Attribution, Purpose},
         audio::{AudioFormat, Encoding},
-        change::{Change, EntrySeq, IntervalClass},
+        change::{Change, EntrySeq, IntervalClass, Recognition},
         channel::{ChannelSetup, Label},
         hypothesis::Hypothesis,
         id::{ChannelId, HearingId},
@@ -267,7 +267,13 @@ impl Offline {
     fn entries(&self, name: &str, lanes: &[Lane], mut segments: Vec<Segment>) -> Vec<Entry> {
         segments.sort_by_key(|s| (s.span.start().at(s.rate), s.channel));
         let channels: Vec<ChannelSetup> = lanes.iter().map(|l| l.setup.clone()).collect();
-        let mut changes = vec![Change::HearingOpened { reference: name.to_owned(), channels, resume: None }];
+        let mut changes = vec![Change::HearingOpened {
+            reference: name.to_owned(),
+            channels,
+            resume: None,
+            recognition: Recognition::Live,
+            imported: None,
+        }];
         for lane in lanes {
             let (channel, class) = (lane.setup.id, IntervalClass::Open);
             let first_sample = SamplePos::ZERO;

@@ -1,14 +1,22 @@
-//! Orders about what is recorded, carried out on a hearing, in session or closed.
+//! What is ordered of a hearing besides its audio: how parts of it are treated, and that text is made of it after all.
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use super::{
     HearingError,
+    load::{LOOK, Ladder},
     orders::{Placed, Request},
-    service::{Hearings, finished},
+    service::{Hearings, append, finished},
     sitting::Sitting,
 };
-use crate::domain::{actor::Actor, id::HearingId};
+use crate::domain::{
+    actor::{Actor, ActorKind, Purpose},
+    change::{Change, Recognition},
+    id::HearingId,
+    load::LoadStep,
+};
 
 impl Hearings {
     /// Carries out an order about what is recorded, exact to the sample. What is begun is done, also if the caller goes away
@@ -42,10 +50,96 @@ impl Hearings {
             self.renew(hearing, &sitting).await;
             return Err(HearingError::Stopped { hearing });
         }
-        let sitting = sitting.get_or_try_init(|| Sitting::begin(&self.parts, hearing, events)).await?;
+        let sitting = sitting.get_or_try_init(|| Sitting::begin(&self.parts, &self.load, hearing, events)).await?;
         let placed = sitting.order(&self.parts, request, by).await?;
         tracing::info!(hearing.id = %hearing, class = ?request.class, intervals = placed.changes.len(), "an order about what is recorded holds");
         Ok(placed)
+    }
+
+    /// Makes the text of a hearing that was only recorded and is closed. It comes into the record as it is made; when this
+    /// returns, it has begun.
+    ///
+    /// # Errors
+    /// [`HearingError::NotRecordOnly`], and what the record and the journal say.
+    pub async fn recognize(self: &Arc<Self>, hearing: HearingId, by: Actor) -> Result<(), HearingError> {
+        let this = Arc::clone(self);
+        finished(async move { this.recognize_now(hearing, by).await }).await
+    }
+
+    async fn recognize_now(self: &Arc<Self>, hearing: HearingId, by: Actor) -> Result<(), HearingError> {
+        let summary = self.parts.store.hearing(hearing).await?;
+        let begun = self.parts.store.entries_named(hearing, Change::RecognitionBegan {}.name()).await?;
+        if summary.recognition == Recognition::Live || summary.closed_at.is_none() || !begun.is_empty() {
+            return Err(HearingError::NotRecordOnly { hearing });
+        }
+        append(&self.parts, hearing, Change::RecognitionBegan {}, &by, Purpose::Collection).await?;
+        self.catch_up(hearing).await
+    }
+
+    /// Listens to a closed hearing in the background, and ends when all of it has its text.
+    pub(super) async fn catch_up(self: &Arc<Self>, hearing: HearingId) -> Result<(), HearingError> {
+        let sitting = Sitting::of_closed(&self.parts, &self.load, hearing).await?;
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            let heard = match sitting.hear_out(&this.parts).await {
+                Ok(()) => {
+                    let by = Actor { kind: ActorKind::Service, id: "recognition".to_owned() };
+                    append(&this.parts, hearing, Change::RecognitionEnded {}, &by, Purpose::Collection).await
+                }
+                Err(error) => Err(error),
+            };
+            match heard {
+                Ok(_seq) => tracing::info!(hearing.id = %hearing, "a hearing that was only recorded has its text"),
+                Err(error) => {
+                    tracing::error!(hearing.id = %hearing, %error, "a hearing that was only recorded has not all its text; it gets it at the next start")
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Looks at the load until `stop`, takes the steps that follow, and writes them into the records of the hearings that
+    /// they are felt in.
+    pub async fn mind_the_load(self: Arc<Self>, stop: CancellationToken) {
+        let mut ladder = Ladder::default();
+        let began = tokio::time::Instant::now();
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = look.tick() => {}
+                () = stop.cancelled() => return,
+            }
+            let lateness = self.load.lateness(tokio::time::Instant::now());
+            let Some(step) = ladder.observe(began.elapsed(), lateness) else { continue };
+            self.load.set(step);
+            self.parts.metrics.load_step(step);
+            let lateness_ms = u64::try_from(lateness.as_millis()).unwrap_or(u64::MAX);
+            tracing::warn!(step = step.number(), lateness_ms, "the load moved the service to another step");
+            self.tell_of_step(step, lateness_ms).await;
+        }
+    }
+
+    async fn tell_of_step(&self, step: LoadStep, lateness_ms: u64) {
+        let by = Actor { kind: ActorKind::Service, id: "load".to_owned() };
+        for hearing in self.listened_to() {
+            let stepped = Change::LoadStepped { step, lateness_ms };
+            if let Err(error) = append(&self.parts, hearing, stepped, &by, Purpose::Collection).await {
+                tracing::warn!(hearing.id = %hearing, %error, "a step of the load could not be recorded");
+            }
+        }
+    }
+
+    /// The hearings in session of which text is made.
+    fn listened_to(&self) -> Vec<HearingId> {
+        let live = self.live();
+        live.iter().filter(|(_, l)| l.sitting.get().is_some_and(Sitting::listens)).map(|(id, _)| *id).collect()
+    }
+
+    /// On which step of the ladder the service is.
+    #[must_use]
+    pub fn load_step(&self) -> LoadStep {
+        *self.load.step().borrow()
     }
 
     /// On a hearing that is closed: what was said can still be sealed or destroyed.
@@ -55,10 +149,10 @@ impl Hearings {
         request: &Request,
         by: &Actor,
     ) -> Result<Placed, HearingError> {
-        let sitting = Sitting::of_closed(&self.parts, hearing).await?;
+        let sitting = Sitting::of_closed(&self.parts, &self.load, hearing).await?;
         let placed = sitting.order(&self.parts, request, by).await;
         // What shared an utterance with destroyed samples gets its text anew.
-        let heard = sitting.hear_out().await;
+        let heard = sitting.hear_out(&self.parts).await;
         let placed = placed?;
         heard?;
         Ok(placed)

@@ -16,16 +16,18 @@ use super::{
         LiveEvent, LiveStream,
         intake::{self, IntakeParts},
     },
+    load::Load,
     sitting::Sitting,
     world::World,
 };
 use crate::{
     domain::{
         actor::{Actor, Attribution, Purpose},
-        change::{Change, EntrySeq, IntervalClass},
+        change::{Change, EntrySeq, Imported, IntervalClass, Recognition},
         channel::{ChannelSetup, Label},
         engine::Sha256Hash,
         id::{ChannelId, HearingId},
+        load::LoadStep,
         time::SamplePos,
     },
     record::{
@@ -81,10 +83,24 @@ impl fmt::Debug for Parts {
     }
 }
 
+/// A hearing to be opened.
+#[derive(Clone, Debug)]
+pub struct NewHearing {
+    /// The court's own reference; may be empty.
+    pub reference: String,
+    /// Its channels.
+    pub channels: Vec<ChannelSetup>,
+    /// Whether text is made of it while it goes on.
+    pub recognition: Recognition,
+    /// The recording that it is made of.
+    pub imported: Option<Imported>,
+}
+
 /// The hearings of a court.
 #[derive(Debug)]
 pub struct Hearings {
     pub(super) parts: Parts,
+    pub(super) load: Load,
     places: Arc<Semaphore>,
     live: Mutex<HashMap<HearingId, Live>>,
 }
@@ -145,7 +161,7 @@ impl Hearings {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let places = Arc::new(Semaphore::new(parts.max_streams));
-        Self { parts, places, live: Mutex::new(HashMap::new()) }
+        Self { parts, load: Load::default(), places, live: Mutex::new(HashMap::new()) }
     }
 
     /// The engine that finals are made with.
@@ -178,22 +194,20 @@ impl Hearings {
     /// # Errors
     /// [`HearingError::ChannelCount`], [`HearingError::ChannelTwice`], [`HearingError::UnknownLanguage`],
     /// [`HearingError::Reference`], or what the record says.
-    pub async fn open(
-        self: &Arc<Self>,
-        reference: String,
-        mut channels: Vec<ChannelSetup>,
-        by: Actor,
-    ) -> Result<(HearingId, String), HearingError> {
+    pub async fn open(self: &Arc<Self>, new: NewHearing, by: Actor) -> Result<(HearingId, String), HearingError> {
+        let NewHearing { reference, mut channels, recognition, imported } = new;
         let reference = Label::try_from(reference).map_err(|source| HearingError::Reference { source })?;
         channels.sort_by_key(|c| c.id);
         self.check(&channels)?;
+        self.admit(recognition, imported.is_some())?;
         let hearing = HearingId::new(self.parts.world.draw_id());
         let token = hex::encode([self.parts.world.draw_bytes(), self.parts.world.draw_bytes()].concat());
         let this = Arc::clone(self);
         finished(async move {
             let ids: Vec<ChannelId> = channels.iter().map(|c| c.id).collect();
             let resume = Some(hash_of(&token));
-            let opened = Change::HearingOpened { reference: reference.into(), channels, resume };
+            let reference = reference.into();
+            let opened = Change::HearingOpened { reference, channels, resume, recognition, imported };
             this.append(hearing, opened, by.clone(), Purpose::Collection).await?;
             for channel in ids {
                 let began = Change::IntervalBegan {
@@ -209,6 +223,15 @@ impl Hearings {
             Ok((hearing, token))
         })
         .await
+    }
+
+    /// Whether there is room for another hearing. One that is imported or only recorded takes no text away from others.
+    fn admit(&self, recognition: Recognition, imported: bool) -> Result<(), HearingError> {
+        if recognition == Recognition::Live && !imported && *self.load.step().borrow() == LoadStep::FinalsLate {
+            self.parts.metrics.stream_refused(Refusal::Late);
+            return Err(HearingError::Late { lateness: self.load.lateness(tokio::time::Instant::now()) });
+        }
+        Ok(())
     }
 
     fn check(&self, channels: &[ChannelSetup]) -> Result<(), HearingError> {
@@ -283,7 +306,11 @@ impl Hearings {
                 return Ok(());
             }
         }
-        sitting.get_or_try_init(|| Sitting::begin(&self.parts, hearing, events)).await?.hear_out().await
+        sitting
+            .get_or_try_init(|| Sitting::begin(&self.parts, &self.load, hearing, events))
+            .await?
+            .hear_out(&self.parts)
+            .await
     }
 
     fn has_audio(&self, summary: &HearingSummary) -> bool {
@@ -294,8 +321,13 @@ impl Hearings {
     ///
     /// # Errors
     /// What the record says; a hearing that cannot be taken up is logged and left.
-    pub async fn recover(&self) -> Result<(), HearingError> {
+    pub async fn recover(self: &Arc<Self>) -> Result<(), HearingError> {
         for summary in self.parts.store.hearings().await? {
+            if self.is_left_half_heard(&summary).await?
+                && let Err(error) = self.catch_up(summary.id).await
+            {
+                tracing::error!(hearing.id = %summary.id, %error, "a hearing that was only recorded could not be taken up");
+            }
             if summary.closed_at.is_some() || !self.has_audio(&summary) {
                 continue;
             }
@@ -304,11 +336,23 @@ impl Hearings {
                 let live = all.entry(summary.id).or_default();
                 (Arc::clone(&live.sitting), live.events.clone())
             };
-            if let Err(error) = sitting.get_or_try_init(|| Sitting::begin(&self.parts, summary.id, events)).await {
+            if let Err(error) =
+                sitting.get_or_try_init(|| Sitting::begin(&self.parts, &self.load, summary.id, events)).await
+            {
                 tracing::error!(hearing.id = %summary.id, %error, "a hearing could not be taken up");
             }
         }
         Ok(())
+    }
+
+    /// Whether a hearing that was only recorded was closed and not all of its text made since it was asked for.
+    async fn is_left_half_heard(&self, summary: &HearingSummary) -> Result<bool, HearingError> {
+        if summary.recognition == Recognition::Live || summary.closed_at.is_none() {
+            return Ok(false);
+        }
+        let store = &self.parts.store;
+        let begun = store.entries_named(summary.id, Change::RecognitionBegan {}.name()).await?.len();
+        Ok(begun > store.entries_named(summary.id, Change::RecognitionEnded {}.name()).await?.len())
     }
 
     /// Ends every sitting: what was said gets its text, the journals are let go. The hearings stay open.
@@ -318,7 +362,7 @@ impl Hearings {
         let sittings: Vec<_> = self.live().values().map(|live| Arc::clone(&live.sitting)).collect();
         for sitting in sittings {
             let Some(sitting) = sitting.get() else { continue };
-            if let Err(error) = sitting.hear_out().await {
+            if let Err(error) = sitting.hear_out(&self.parts).await {
                 tracing::error!(%error, "a hearing was not heard out; its audio is kept");
             }
         }
@@ -357,7 +401,7 @@ impl Hearings {
             drop(hold);
             return Err(HearingError::Stopped { hearing });
         }
-        let sitting = sitting.get_or_try_init(|| Sitting::begin(&self.parts, hearing, events)).await?;
+        let sitting = sitting.get_or_try_init(|| Sitting::begin(&self.parts, &self.load, hearing, events)).await?;
         let parts = IntakeParts {
             hearing,
             actor: by,

@@ -52,6 +52,9 @@ impl Sight {
         match change {
             Change::SegmentCommitted { segment } => self.shows_span(segment.channel, segment.span),
             Change::HearingOpened { .. }
+            | Change::RecognitionBegan {}
+            | Change::RecognitionEnded {}
+            | Change::LoadStepped { .. }
             | Change::IntervalBegan { .. }
             | Change::AudioDestroyed { .. }
             | Change::AudioMissing { .. }

@@ -22,21 +22,27 @@ use super::{
         LiveEvent,
         gate::Gate,
         intake::Route,
-        listener::{Known, Listener, ListenerParts, Rehear},
+        listener::{Known, Listener, ListenerParts, Rehear, Room},
     },
+    load::{Backlog, Load},
     orders::{self, Placed, Request},
     service::{Parts, all_entries, append},
 };
 use crate::{
     domain::{
-        actor::{Actor, Purpose},
+        actor::{Actor, ActorKind, Purpose},
         change::Change,
         channel::ChannelSetup,
         id::{ChannelId, HearingId},
         interval::Classes,
         time::{SamplePos, Span},
     },
-    record::{entry::Entry, ledger::Extent, media::writer::Opening, store::HearingSummary},
+    record::{
+        entry::Entry,
+        ledger::{Extent, begins_recognition},
+        media::{service::ChannelJournal, writer::Opening},
+        store::HearingSummary,
+    },
 };
 
 /// Ends of input that a listener has not heard of yet; then the recorder's side waits.
@@ -49,6 +55,8 @@ pub(super) struct Sitting {
     routes: Vec<Route>,
     /// Cancelled when everything is to be heard to its end.
     end: CancellationToken,
+    /// Whether text is made of it.
+    listens: bool,
     listeners: Mutex<JoinSet<Result<(), HearingError>>>,
     /// It stopped before everything was heard.
     spoiled: AtomicBool,
@@ -58,6 +66,7 @@ impl Sitting {
     /// Opens the journals, verifies them, and begins to listen where the record says.
     pub(super) async fn begin(
         parts: &Parts,
+        load: &Load,
         hearing: HearingId,
         events: broadcast::Sender<LiveEvent>,
     ) -> Result<Self, HearingError> {
@@ -65,17 +74,18 @@ impl Sitting {
         if summary.closed_at.is_some() {
             return Err(HearingError::Closed { hearing });
         }
-        Self::seated(parts, summary, events).await
+        Self::seated(parts, load, summary, events).await
     }
 
     /// One of a hearing that is closed, for an order that comes afterwards.
-    pub(super) async fn of_closed(parts: &Parts, hearing: HearingId) -> Result<Self, HearingError> {
+    pub(super) async fn of_closed(parts: &Parts, load: &Load, hearing: HearingId) -> Result<Self, HearingError> {
         let summary = parts.store.hearing(hearing).await?;
-        Self::seated(parts, summary, broadcast::Sender::new(1)).await
+        Self::seated(parts, load, summary, broadcast::Sender::new(1)).await
     }
 
     async fn seated(
         parts: &Parts,
+        load: &Load,
         summary: HearingSummary,
         events: broadcast::Sender<LiveEvent>,
     ) -> Result<Self, HearingError> {
@@ -85,12 +95,23 @@ impl Sitting {
         entries.iter().for_each(|entry| classes.follow(&entry.change));
         let mut known = known_of(&summary.channels, &entries);
         let end = CancellationToken::new();
-        let mut sitting =
-            Self { hearing, routes: Vec::new(), end, listeners: Mutex::default(), spoiled: AtomicBool::new(false) };
+        let listens = entries.iter().any(|entry| begins_recognition(&entry.change));
+        let mut sitting = Self {
+            hearing,
+            routes: Vec::new(),
+            end,
+            listens,
+            listeners: Mutex::default(),
+            spoiled: AtomicBool::new(false),
+        };
+        // What is imported or caught up with afterwards takes no partials away from those who speak now.
+        let counted = summary.imported.is_none() && summary.closed_at.is_none();
         for setup in summary.channels {
             let known = known.remove(&setup.id).unwrap_or_default();
+            let backlog = if counted && listens { load.channel(known.start) } else { Backlog::uncounted() };
+            let room = Room { load: load.step(), backlog, events: events.clone() };
             let gate = Arc::new(Gate::new(classes.of(setup.id)));
-            if let Err(error) = sitting.seat(parts, setup, (known, gate), events.clone()).await {
+            if let Err(error) = sitting.seat(parts, setup, (known, gate), room).await {
                 sitting.let_go().await;
                 return Err(error);
             }
@@ -98,62 +119,67 @@ impl Sitting {
         Ok(sitting)
     }
 
-    /// Opens one channel.
+    /// Opens one channel, and begins to listen to it where text is made.
     async fn seat(
         &mut self,
         parts: &Parts,
         setup: ChannelSetup,
         (known, gate): (Known, Arc<Gate>),
-        events: broadcast::Sender<LiveEvent>,
+        room: Room,
     ) -> Result<(), HearingError> {
         let (hearing, channel) = (self.hearing, setup.id);
-        let opening = Opening {
-            hearing,
-            channel,
-            format: setup.format,
-            acknowledged: known.recorded,
-            nonce_prefix: parts.world.draw_bytes(),
-            now: parts.world.now(),
-        };
-        let (journal, cut) = parts.journal.open(opening).await?;
-        if let Some(cut) = cut {
-            tracing::warn!(hearing.id = %hearing, channel.id = %channel, bytes = cut.bytes, "a torn tail of the audio journal was cut");
-        }
+        let journal = open_journal(parts, hearing, &setup, known.recorded).await?;
         let path = parts.journal.path(hearing, channel);
         // An order that a stop kept from being carried out in full.
         let stored = Span::new(SamplePos::ZERO, *journal.durable().borrow()).unwrap_or(Span::EMPTY);
-        let forbidden = gate.classes().runs(stored).into_iter().filter(|(_, class)| !class.is_stored());
-        gate.owe(forbidden);
+        gate.owe(gate.classes().runs(stored).into_iter().filter(|(_, class)| !class.is_stored()));
         let known = if destruction::of(parts, hearing, &setup, &journal, &gate).await?.is_empty() {
             known
         } else {
             self.known(parts, channel).await?
         };
         let (rehear, asked) = mpsc::channel(1);
-        let (settled, settled_at) = watch::channel(known.start);
         let (cuts, cuts_heard) = mpsc::channel(CUTS);
-        let listener = Listener::new(
-            ListenerParts {
-                hearing,
-                setup: setup.clone(),
-                path: path.clone(),
-                durable: journal.durable(),
-                store: Arc::clone(&parts.store),
-                world: Arc::clone(&parts.world),
-                recognizer: Arc::clone(&parts.recognizer),
-                pool: Arc::clone(&parts.pool),
-                detectors: Arc::clone(&parts.detectors),
-                front: parts.front.clone(),
-                events,
-                metrics: Arc::clone(&parts.metrics),
-                settled,
-                cuts: cuts_heard,
-                rehear: asked,
-                gate: Arc::clone(&gate),
-                end: self.end.clone(),
-            },
-            known,
-        )?;
+        let (settled, settled_at) = watch::channel(known.start);
+        let mut route = Route {
+            setup: setup.clone(),
+            durable: journal.durable(),
+            journal,
+            path: path.clone(),
+            settled: settled_at,
+            cuts,
+            gate: Arc::clone(&gate),
+            rehear,
+            backlog: Arc::clone(&room.backlog),
+            recorded: known.recorded,
+        };
+        if !self.listens {
+            // Nothing is waited for.
+            route.settled = route.durable.clone();
+            self.routes.push(route);
+            return Ok(());
+        }
+        let parts = ListenerParts {
+            hearing,
+            setup,
+            path,
+            durable: route.durable.clone(),
+            store: Arc::clone(&parts.store),
+            world: Arc::clone(&parts.world),
+            recognizer: Arc::clone(&parts.recognizer),
+            pool: Arc::clone(&parts.pool),
+            detectors: Arc::clone(&parts.detectors),
+            front: parts.front.clone(),
+            room,
+            metrics: Arc::clone(&parts.metrics),
+            settled,
+            cuts: cuts_heard,
+            rehear: asked,
+            gate,
+            end: self.end.clone(),
+        };
+        self.routes.push(route);
+        let listener = Listener::new(parts, known)?;
         let span = tracing::info_span!("channel", hearing.id = %hearing, channel.id = %channel);
         let listening = async move {
             let ended = listener.run().await;
@@ -163,8 +189,12 @@ impl Sitting {
             ended
         };
         self.listeners.get_mut().spawn(listening.instrument(span));
-        self.routes.push(Route { setup, journal, path, settled: settled_at, cuts, gate, rehear });
         Ok(())
+    }
+
+    /// Whether text is made of it.
+    pub(super) const fn listens(&self) -> bool {
+        self.listens
     }
 
     /// Its channels.
@@ -174,7 +204,8 @@ impl Sitting {
 
     /// Whether a journal or a listener of it is gone: another sitting is to be begun.
     pub(super) fn is_broken(&self) -> bool {
-        self.routes.iter().any(|r| r.cuts.is_closed() || r.journal.durable().has_changed().is_err())
+        let deaf = |route: &Route| self.listens && route.cuts.is_closed();
+        self.routes.iter().any(|route| deaf(route) || route.durable.has_changed().is_err())
     }
 
     /// What the record says of one channel.
@@ -248,7 +279,10 @@ impl Sitting {
     }
 
     /// Waits until all audio has its results, and lets go of the journals.
-    pub(super) async fn hear_out(&self) -> Result<(), HearingError> {
+    pub(super) async fn hear_out(&self, parts: &Parts) -> Result<(), HearingError> {
+        if !self.listens {
+            return self.put_down(parts).await;
+        }
         for route in &self.routes {
             // Listeners hear what is on disk; where the journal failed, that is all there is.
             if let Err(error) = route.journal.sync().await {
@@ -274,6 +308,23 @@ impl Sitting {
         heard
     }
 
+    /// Of what is only recorded: the record says how far it goes, and the journals are let go.
+    async fn put_down(&self, parts: &Parts) -> Result<(), HearingError> {
+        let by = Actor { kind: ActorKind::Service, id: "recorder".to_owned() };
+        for route in &self.routes {
+            let (channel, end) = (route.setup.id, route.journal.sync().await?);
+            if let Some(span) = Span::new(route.recorded, end).filter(|span| !span.is_empty()) {
+                let ended = Change::InputEnded { channel, at: end };
+                append(parts, self.hearing, ended, &by, Purpose::Collection).await?;
+                let class = route.gate.strictest_stored(span);
+                let stored = Change::AudioStored { channel, span, class };
+                append(parts, self.hearing, stored, &by, Purpose::Collection).await?;
+            }
+        }
+        self.close_journals().await;
+        Ok(())
+    }
+
     /// Stops at once. What has no text yet gets it from the next sitting.
     pub(super) async fn let_go(&self) {
         self.spoiled.store(true, Ordering::Release);
@@ -289,6 +340,28 @@ impl Sitting {
             }
         }
     }
+}
+
+/// Opens the journal of a channel.
+async fn open_journal(
+    parts: &Parts,
+    hearing: HearingId,
+    setup: &ChannelSetup,
+    acknowledged: SamplePos,
+) -> Result<ChannelJournal, HearingError> {
+    let opening = Opening {
+        hearing,
+        channel: setup.id,
+        format: setup.format,
+        acknowledged,
+        nonce_prefix: parts.world.draw_bytes(),
+        now: parts.world.now(),
+    };
+    let (journal, cut) = parts.journal.open(opening).await?;
+    if let Some(cut) = cut {
+        tracing::warn!(hearing.id = %hearing, channel.id = %setup.id, bytes = cut.bytes, "a torn tail of the audio journal was cut");
+    }
+    Ok(journal)
 }
 
 /// What the record says of each channel: where to begin, and what is there already.
@@ -316,6 +389,9 @@ fn known_of(channels: &[ChannelSetup], entries: &[Entry]) -> HashMap<ChannelId, 
                 }
             }
             Change::HearingOpened { .. }
+            | Change::RecognitionBegan {}
+            | Change::RecognitionEnded {}
+            | Change::LoadStepped { .. }
             | Change::IntervalBegan { .. }
             | Change::AudioDestroyed { .. }
             | Change::AudioMissing { .. }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::{
     domain::{
-        change::{Change, GapReason, IntervalClass},
+        change::{Change, GapReason, IntervalClass, Recognition},
         channel::ChannelSetup,
         id::ChannelId,
         interval::{Classes, Steps},
@@ -88,7 +88,8 @@ impl ChannelLedger {
 }
 
 /// Keeps the accounts of a hearing: `entries` is its whole record, `extents` how far each channel is; where that is not
-/// known of a channel, the record says it: such a channel is taken as listened to where the record was closed.
+/// known of a channel, the record says it: such a channel is taken as listened to where the record was closed, unless it was
+/// only recorded.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -99,6 +100,7 @@ pub fn keep(channels: &[ChannelSetup], entries: &[Entry], extents: &HashMap<Chan
     let mut classes = Classes::default();
     entries.iter().for_each(|entry| classes.follow(&entry.change));
     let closed = entries.iter().any(|entry| entry.change == Change::HearingClosed {});
+    let heard = closed && entries.iter().any(|entry| begins_recognition(&entry.change));
     channels
         .iter()
         .map(|setup| {
@@ -107,7 +109,7 @@ pub fn keep(channels: &[ChannelSetup], entries: &[Entry], extents: &HashMap<Chan
             let extent = extents
                 .get(&setup.id)
                 .copied()
-                .unwrap_or(Extent { end: recorded, settled: if closed { recorded } else { SamplePos::ZERO } });
+                .unwrap_or(Extent { end: recorded, settled: if heard { recorded } else { SamplePos::ZERO } });
             let end = extent.end.max(recorded);
             let mut accounts = Steps::all(Account::Pending);
             accounts.set(SamplePos::ZERO, Some(extent.settled), Account::NonSpeech);
@@ -135,6 +137,11 @@ pub fn keep(channels: &[ChannelSetup], entries: &[Entry], extents: &HashMap<Chan
         .collect()
 }
 
+/// Whether text is made from here on.
+pub(crate) const fn begins_recognition(change: &Change) -> bool {
+    matches!(change, Change::HearingOpened { recognition: Recognition::Live, .. } | Change::RecognitionBegan {})
+}
+
 /// How far a change shows that a channel goes.
 fn reach(change: &Change) -> SamplePos {
     match change {
@@ -145,6 +152,11 @@ fn reach(change: &Change) -> SamplePos {
         Change::InputEnded { at, .. } => *at,
         Change::SegmentCommitted { segment } => segment.span.end(),
         // An order may be about what is to come.
-        Change::IntervalBegan { .. } | Change::HearingOpened { .. } | Change::HearingClosed {} => SamplePos::ZERO,
+        Change::IntervalBegan { .. }
+        | Change::HearingOpened { .. }
+        | Change::RecognitionBegan {}
+        | Change::RecognitionEnded {}
+        | Change::LoadStepped { .. }
+        | Change::HearingClosed {} => SamplePos::ZERO,
     }
 }

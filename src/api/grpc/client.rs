@@ -220,7 +220,7 @@ impl Client {
     /// [`ClientError::Refused`].
     pub async fn open(&mut self, reference: &str, channels: &[ChannelSetup]) -> Result<String, ClientError> {
         let channels = channels.iter().map(convert::channel_message).collect();
-        let request = pb::OpenHearingRequest { reference: reference.to_owned(), channels };
+        let request = pb::OpenHearingRequest { reference: reference.to_owned(), channels, ..Default::default() };
         Ok(self.inner.open_hearing(request).await?.into_inner().hearing_id)
     }
 
@@ -329,7 +329,7 @@ fn event(kind: Kind) -> ClientEvent {
         Kind::Final(pb::FinalResult { seq, segment }) => {
             ClientEvent::Final(Box::new(final_text(seq, segment.unwrap_or_default())))
         }
-        Kind::Status(pb::StreamStatus { lag_ms }) => ClientEvent::Status { lag_ms },
+        Kind::Status(pb::StreamStatus { lag_ms, load_step: _ }) => ClientEvent::Status { lag_ms },
         Kind::Marker(pb::Marker { id }) => ClientEvent::Marker(id),
         Kind::IntervalBegan(began) => ClientEvent::Ordered {
             channel: began.channel,

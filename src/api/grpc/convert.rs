@@ -7,6 +7,7 @@ use crate::{
     api::status::status,
     domain::{
         audio::{AudioFormat, Encoding},
+        change::{Imported, Recognition},
         channel::{ChannelSetup, Label},
         engine::EngineInfo,
         flag::{Flag, FlagCode},
@@ -15,7 +16,7 @@ use crate::{
         segment::{CaptionState, Segment, Word},
         time::{SampleRate, Span},
     },
-    hearing::live::Partial,
+    hearing::{live::Partial, service::NewHearing},
     record::{export::Format, store::HearingSummary},
 };
 
@@ -28,6 +29,40 @@ pub(super) fn channel_id(number: u32) -> Result<ChannelId, Status> {
         .ok()
         .and_then(ChannelId::new)
         .ok_or_else(|| Status::invalid_argument(format!("channel number {number} is not between 1 and 16")))
+}
+
+/// What a hearing is opened with.
+pub(super) fn new_hearing(message: pb::OpenHearingRequest) -> Result<NewHearing, Status> {
+    let pb::OpenHearingRequest { reference, channels, recognition, imported } = message;
+    if !(1..=usize::from(ChannelId::MAX)).contains(&channels.len()) {
+        return Err(Status::invalid_argument(format!("{} channels: a hearing has 1 to 16", channels.len())));
+    }
+    let recognition = match pb::Recognition::try_from(recognition) {
+        Ok(pb::Recognition::Live | pb::Recognition::Unspecified) => Recognition::Live,
+        Ok(pb::Recognition::Later) => Recognition::Later,
+        Err(_) => return Err(Status::invalid_argument(format!("recognition {recognition} is neither live nor later"))),
+    };
+    Ok(NewHearing {
+        reference,
+        channels: channels.into_iter().map(channel).collect::<Result<Vec<_>, _>>()?,
+        recognition,
+        imported: imported.map(self::imported).transpose()?,
+    })
+}
+
+fn imported(message: pb::Imported) -> Result<Imported, Status> {
+    let pb::Imported { name, sha256 } = message;
+    let name = Label::try_from(name).map_err(|e| status(&e))?;
+    let sha256 = sha256.parse();
+    Ok(Imported {
+        name,
+        sha256: sha256
+            .map_err(|_unquoted| Status::invalid_argument("the SHA-256 of an import has 64 hexadecimal digits"))?,
+    })
+}
+
+pub(super) fn imported_message(imported: &Imported) -> pb::Imported {
+    pb::Imported { name: imported.name.as_str().to_owned(), sha256: imported.sha256.to_string() }
 }
 
 pub(super) fn channel(message: pb::Channel) -> Result<ChannelSetup, Status> {
@@ -204,5 +239,11 @@ pub(super) fn hearing(summary: &HearingSummary) -> pb::Hearing {
         closed: summary.closed_at.is_some(),
         opened_at: summary.opened_at.to_string(),
         last_seq: summary.last.number(),
+        recognition: match summary.recognition {
+            Recognition::Live => pb::Recognition::Live,
+            Recognition::Later => pb::Recognition::Later,
+        }
+        .into(),
+        imported: summary.imported.as_ref().map(imported_message),
     }
 }

@@ -192,6 +192,11 @@ pub(super) fn entry(entry: &Entry, channels: &[ChannelSetup], sight: &Sight) -> 
             Wire::AudioConflict(pb::AudioConflict { channel: u32::from(channel.number()), span })
         }
         Change::SegmentCommitted { segment: committed } => Wire::Segment(segment(committed, channels)),
+        Change::LoadStepped { step, lateness_ms } => {
+            Wire::LoadStepped(pb::LoadStepped { step: u32::from(step.number()), lateness_ms: *lateness_ms })
+        }
+        Change::RecognitionBegan {} => Wire::RecognitionBegan(pb::RecognitionBegan {}),
+        Change::RecognitionEnded {} => Wire::RecognitionEnded(pb::RecognitionEnded {}),
         Change::HearingClosed {} => Wire::Closed(pb::HearingClosed {}),
     };
     pb::RecordEntry {

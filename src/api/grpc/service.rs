@@ -85,12 +85,8 @@ impl Transcription for TranscriptionService {
         &self,
         request: Request<pb::OpenHearingRequest>,
     ) -> Result<Response<pb::OpenHearingResponse>, Status> {
-        let pb::OpenHearingRequest { reference, channels } = request.into_inner();
-        if !(1..=usize::from(ChannelId::MAX)).contains(&channels.len()) {
-            return Err(Status::invalid_argument(format!("{} channels: a hearing has 1 to 16", channels.len())));
-        }
-        let channels = channels.into_iter().map(convert::channel).collect::<Result<Vec<_>, _>>()?;
-        let (id, resume_token) = self.hearings.open(reference, channels, caller()).await.map_err(|e| status(&e))?;
+        let new = convert::new_hearing(request.into_inner())?;
+        let (id, resume_token) = self.hearings.open(new, caller()).await.map_err(|e| status(&e))?;
         Ok(Response::new(pb::OpenHearingResponse {
             hearing_id: id.to_string(),
             resume_token,
@@ -206,6 +202,16 @@ impl Transcription for TranscriptionService {
         let placed = self.hearings.order(id, order, caller()).await.map_err(|e| status(&e))?;
         let (summary, _) = self.hearings.read(id, EntrySeq::START, 1).await.map_err(|e| status(&e))?;
         Ok(Response::new(entries::placed(&placed, &summary.channels)))
+    }
+
+    async fn recognize_hearing(
+        &self,
+        request: Request<pb::RecognizeHearingRequest>,
+    ) -> Result<Response<pb::RecognizeHearingResponse>, Status> {
+        let pb::RecognizeHearingRequest { hearing_id } = request.into_inner();
+        let id = convert::hearing_id(&hearing_id)?;
+        self.hearings.recognize(id, caller()).await.map_err(|e| status(&e))?;
+        Ok(Response::new(pb::RecognizeHearingResponse {}))
     }
 
     async fn read_ledger(

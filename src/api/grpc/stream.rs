@@ -90,6 +90,7 @@ async fn unread(outbox: &Outbox, ending: CancellationToken, draining: Cancellati
 
 /// What a stream is after its first message.
 struct Session {
+    hearings: Arc<Hearings>,
     live: LiveStream,
     channels: Vec<ChannelSetup>,
     follower: Follower,
@@ -109,7 +110,7 @@ async fn begin(hearings: &Arc<Hearings>, requests: &mut Streaming<pb::StreamRequ
     let after = results_after_seq.map_or(summary.last, EntrySeq::new);
     let follower = hearings.follow(id, after).await.map_err(|e| status(&e))?;
     let events = partials.then(|| hearings.listen(id));
-    Ok(Session { live, channels: summary.channels, follower, events, after })
+    Ok(Session { hearings: Arc::clone(hearings), live, channels: summary.channels, follower, events, after })
 }
 
 /// How the input of a stream ended.
@@ -131,7 +132,7 @@ impl Session {
         let LiveStream { audio, channels } = self.live;
         let start: Vec<_> = channels.iter().map(|c| (c.channel, c.start)).collect();
         let (marks, set) = mpsc::channel(MARKS);
-        let mut results = Results::new(self.follower, self.events, channels, self.after, set);
+        let mut results = Results::new(self.hearings, self.follower, self.events, channels, self.after, set);
         send(outbox, Out::Opened(pb::StreamOpened { positions: positions(&start) })).await?;
         // On a task of its own: a client that reads slowly is not kept from sending. It ends the input when it ends.
         let mut input = AbortOnDropHandle::new(tokio::spawn(take_audio(audio, requests, marks, draining)));
@@ -251,6 +252,7 @@ async fn take_chunk(live: &mut AudioIn, chunk: pb::AudioChunk, number: u64) -> R
 
 /// Where results come from.
 struct Results {
+    hearings: Arc<Hearings>,
     follower: Follower,
     events: Option<broadcast::Receiver<LiveEvent>>,
     channels: Vec<ChannelProgress>,
@@ -266,6 +268,7 @@ struct Results {
 
 impl Results {
     fn new(
+        hearings: Arc<Hearings>,
         follower: Follower,
         events: Option<broadcast::Receiver<LiveEvent>>,
         channels: Vec<ChannelProgress>,
@@ -275,7 +278,7 @@ impl Results {
         let mut report = tokio::time::interval(REPORT);
         report.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         report.reset();
-        Self { follower, events, channels, report, set, marks: VecDeque::new(), seen }
+        Self { hearings, follower, events, channels, report, set, marks: VecDeque::new(), seen }
     }
 
     /// The next thing to send; `None` where something happened that is not sent. Nothing is lost if it is dropped.
@@ -320,7 +323,10 @@ impl Results {
             let (durable, settled) = (*c.durable.borrow(), *c.settled.borrow());
             durable.at(c.rate).millis().saturating_sub(settled.at(c.rate).millis())
         });
-        Out::Status(pb::StreamStatus { lag_ms: lags.max().unwrap_or(0) })
+        Out::Status(pb::StreamStatus {
+            lag_ms: lags.max().unwrap_or(0),
+            load_step: u32::from(self.hearings.load_step().number()),
+        })
     }
 
     /// Sends every result that is in the record, and the marks whose results they are.

@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{gate::Gate, journal::Reading, listener::Rehear};
@@ -14,7 +17,7 @@ use crate::{
         id::{ChannelId, HearingId},
         time::{SamplePos, SampleRate, Span},
     },
-    hearing::{HearingError, orders::Request, service::Hearings, world::World},
+    hearing::{HearingError, load::Backlog, orders::Request, service::Hearings, world::World},
     record::{
         media::{Absence, reader::Piece, service::ChannelJournal},
         store::RecordStore,
@@ -35,6 +38,12 @@ pub(in crate::hearing) struct Route {
     pub(in crate::hearing) cuts: mpsc::Sender<SamplePos>,
     /// What is recorded of it.
     pub(in crate::hearing) gate: Arc<Gate>,
+    /// How far it is on disk.
+    pub(in crate::hearing) durable: watch::Receiver<SamplePos>,
+    /// How far the record knew it to be stored when it was opened.
+    pub(in crate::hearing) recorded: SamplePos,
+    /// What of it waits for text.
+    pub(in crate::hearing) backlog: Arc<Backlog>,
     /// Makes its listener begin anew.
     pub(in crate::hearing) rehear: mpsc::Sender<Rehear>,
 }
@@ -112,7 +121,7 @@ pub(in crate::hearing) async fn start(parts: IntakeParts) -> Result<LiveStream, 
         channel: route.setup.id,
         rate: route.setup.format.rate,
         start: *start,
-        durable: route.journal.durable(),
+        durable: route.durable.clone(),
         settled: route.settled.clone(),
     });
     Ok(LiveStream { channels: channels.collect(), audio: AudioIn { parts, next, stored } })
@@ -207,6 +216,7 @@ impl AudioIn {
             } else {
                 route.journal.skip(next, run.end(), absence(class)).await?
             };
+            route.backlog.came(self.next[index], Instant::now());
             #[expect(clippy::cast_precision_loss, reason = "a second of samples at most")]
             let length = Duration::from_secs_f64(run.len() as f64 / f64::from(format.rate.hz()));
             self.parts.metrics.audio_received(format.encoding, length);

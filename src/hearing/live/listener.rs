@@ -8,10 +8,13 @@ use std::{
     collections::{HashSet, VecDeque},
     path::PathBuf,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::{
+    sync::{broadcast, mpsc, oneshot, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{LiveEvent, Partial, compose, gate::Gate, journal::Reading};
@@ -23,9 +26,10 @@ use crate::{
         fault::{Fault, FaultKind},
         hypothesis::Hypothesis,
         id::HearingId,
+        load::LoadStep,
         time::{SamplePos, Span, Tick},
     },
-    hearing::{HearingError, service::Detectors, world::World},
+    hearing::{HearingError, load::Backlog, service::Detectors, world::World},
     record::store::RecordStore,
     speech::{
         asr::{
@@ -47,6 +51,9 @@ const READ_SECONDS: u64 = 1;
 /// Further than this behind what is on disk, seconds, no partials are made: they would be stale before they are shown.
 const LIVE_SECONDS: u64 = 2;
 
+/// Of so many partials one is made where they are thinned out.
+const THINNED: u64 = 3;
+
 /// How much audio the record may be behind the disk, seconds.
 const RECORD_SECONDS: u64 = 60;
 
@@ -67,7 +74,7 @@ pub(in crate::hearing) struct ListenerParts {
     pub(in crate::hearing) pool: Arc<Pool>,
     pub(in crate::hearing) detectors: Detectors,
     pub(in crate::hearing) front: FrontConfig,
-    pub(in crate::hearing) events: broadcast::Sender<LiveEvent>,
+    pub(in crate::hearing) room: Room,
     pub(in crate::hearing) metrics: Arc<Metrics>,
     /// How far the channel's audio has its results.
     pub(in crate::hearing) settled: watch::Sender<SamplePos>,
@@ -79,6 +86,16 @@ pub(in crate::hearing) struct ListenerParts {
     pub(in crate::hearing) gate: Arc<Gate>,
     /// Cancelled when the hearing is to be closed: everything on disk is heard to its end, then the task is done.
     pub(in crate::hearing) end: CancellationToken,
+}
+
+/// What listeners have in common.
+pub(in crate::hearing) struct Room {
+    /// On which step of the ladder the service is.
+    pub(in crate::hearing) load: watch::Receiver<LoadStep>,
+    /// What of the channel waits for text.
+    pub(in crate::hearing) backlog: Arc<Backlog>,
+    /// Who follows what is being said.
+    pub(in crate::hearing) events: broadcast::Sender<LiveEvent>,
 }
 
 /// Asks a listener to let go of everything, since stored audio is to be destroyed, and to begin anew afterwards.
@@ -149,6 +166,8 @@ pub(in crate::hearing) struct Listener {
     cuts_ahead: VecDeque<(u64, SamplePos)>,
     agreement: Agreement,
     stream_key: u64,
+    /// Partials that were due so far.
+    partials_due: u64,
     /// The last end of input that was learnt of.
     last_cut: SamplePos,
     /// The class of what was heard last; `None` before anything was.
@@ -171,6 +190,7 @@ impl Listener {
             reading: Reading::forward(parts.path.clone()),
             position: known.start,
             fresh_at: known.start,
+            partials_due: 0,
             last_cut: known.last_cut(),
             class: None,
             known,
@@ -357,10 +377,20 @@ impl Listener {
                         self.tell(LiveEvent::SpeechBegan { channel: self.parts.setup.id, at });
                     }
                 }
-                Heard::Partial(window) if self.is_live() => self.decode_partial(window),
+                Heard::Partial(window) if self.is_live() && self.may_show() => self.decode_partial(window),
                 Heard::Partial(_) => self.front.partial_done(),
                 Heard::Ended(utterance) => self.decode_final(*utterance),
             }
+        }
+    }
+
+    /// Whether this partial is to be made, by the step of the ladder.
+    fn may_show(&mut self) -> bool {
+        self.partials_due += 1;
+        match *self.parts.room.load.borrow() {
+            LoadStep::Normal => true,
+            LoadStep::PartialsThin => self.partials_due.is_multiple_of(THINNED),
+            LoadStep::PartialsOff | LoadStep::FinalsLate => false,
         }
     }
 
@@ -522,6 +552,9 @@ impl Listener {
     /// Says how far the results are.
     fn tell_settled(&self) {
         let rate = self.parts.setup.format.rate;
+        // The open utterance is not due; one that waits for its text is.
+        let due = self.pending.front().map(|p| rate.sample_at(p.heard.utterance.span.end()).index().saturating_sub(1));
+        self.parts.room.backlog.done(due.map_or(self.position, SamplePos::new));
         let settled = match self.pending.front() {
             Some(pending) => rate.sample_at(pending.heard.utterance.span.start()),
             None if self.front.is_speaking() => rate.sample_at(self.front.settled()),
@@ -537,7 +570,7 @@ impl Listener {
 
     fn tell(&self, event: LiveEvent) {
         // Nobody may listen.
-        let _unheard = self.parts.events.send(event);
+        let _unheard = self.parts.room.events.send(event);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The hearings with a scripted engine, a real record and a real journal.
 
+mod load;
 mod orders;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,7 +54,10 @@ impl World for Still {
 }
 
 fn hearings(folder: &TempDir) -> Arc<Hearings> {
-    let recognizer: Arc<dyn Recognizer> = Arc::new(Scripted::new(&["well", "yes"]));
+    hearings_with(folder, Arc::new(Scripted::new(&["well", "yes"])))
+}
+
+fn hearings_with(folder: &TempDir, recognizer: Arc<dyn Recognizer>) -> Arc<Hearings> {
     Arc::new(Hearings::new(Parts {
         store: Arc::new(SqliteStore::open(&folder.path().join("record.sqlite"), Arc::new(NullSealer)).unwrap()),
         journal: AudioJournal::start(Settings::under(folder.path().join("audio"))).unwrap(),
@@ -86,7 +90,11 @@ async fn opened_at(hearings: &Arc<Hearings>, rate: u32) -> (HearingId, String) {
         languages: AllowedLanguages::only("en".parse().unwrap()),
         format: AudioFormat { encoding: Encoding::PcmS16Le, rate: rate.try_into().unwrap() },
     };
-    hearings.open(String::new(), vec![setup], by()).await.unwrap()
+    hearings.open(new(vec![setup]), by()).await.unwrap()
+}
+
+fn new(channels: Vec<ChannelSetup>) -> NewHearing {
+    NewHearing { reference: String::new(), channels, recognition: Recognition::Live, imported: None }
 }
 
 /// A loud second and a second of silence.

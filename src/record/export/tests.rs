@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::{
-        change::{Change, EntrySeq, IntervalClass},
+        change::{Change, EntrySeq, IntervalClass, Recognition},
         flag::{Evidence, Flag, FlagCode},
         hypothesis::join,
         segment::{CaptionState, Segment},
@@ -328,7 +328,7 @@ proptest! {
     fn every_caption_file_is_read_by_a_strict_reader_and_keeps_every_word(
         one in any_segment(1), two in any_segment(2), label in "\\PC{0,40}", reference in any::<String>(),
     ) {
-        let opening = Change::HearingOpened { reference, channels: vec![setup(1, &label, 16_000)], resume: None };
+        let opening = Change::HearingOpened { reference, channels: vec![setup(1, &label, 16_000)], resume: None, recognition: Recognition::Live, imported: None };
         let made = transcript(vec![opening, committed(one), committed(two)]);
         check_captions(&made);
         let parsed: serde_json::Value = serde_json::from_str(&json(&made).unwrap()).unwrap();

@@ -119,6 +119,9 @@ impl Transcript {
             Change::HearingClosed {} => self.closed_at = Some(entry.by.at),
             // A second opening cannot be in a record; stored audio is told by the journal.
             Change::HearingOpened { .. }
+            | Change::RecognitionBegan {}
+            | Change::RecognitionEnded {}
+            | Change::LoadStepped { .. }
             | Change::AudioStored { .. }
             | Change::AudioDestroyed { .. }
             | Change::AudioMissing { .. }

@@ -18,7 +18,8 @@ use super::{
 /// # use vivavoce::{domain::{actor::*, change::*}, record::{entry::Entry, export::{transcript::Transcript, vtt::vtt}}};
 /// # let actor = Actor { kind: ActorKind::Service, id: "s".to_owned() };
 /// # let by = Attribution { actor, purpose: Purpose::Collection, at: "2026-01-01T00:00:00Z".parse().unwrap() };
-/// # let change = Change::HearingOpened { reference: "T 1".to_owned(), channels: vec![], resume: None };
+/// # use vivavoce::domain::change::Recognition;
+/// # let change = Change::HearingOpened { reference: "T 1".to_owned(), channels: vec![], resume: None, recognition: Recognition::Live, imported: None };
 /// let entries = [Entry { seq: EntrySeq::new(1), change, by }];
 /// let hearing = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
 /// let transcript = Transcript::from_entries(hearing, &entries).unwrap();

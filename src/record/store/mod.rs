@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::{
     domain::{
         actor::Attribution,
-        change::{Change, EntrySeq, Receipt},
+        change::{Change, EntrySeq, Imported, Receipt, Recognition},
         channel::ChannelSetup,
         fault::{Fault, FaultKind},
         id::{ChannelId, HearingId},
@@ -41,6 +41,10 @@ pub struct HearingSummary {
     pub closed_at: Option<Timestamp>,
     /// Its last entry.
     pub last: EntrySeq,
+    /// Whether text is made of it while it goes on, as it was opened.
+    pub recognition: Recognition,
+    /// The recording that it was made of.
+    pub imported: Option<Imported>,
 }
 
 /// Where the record is kept.

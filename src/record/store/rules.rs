@@ -48,6 +48,9 @@ impl Head {
             }
             Change::HearingClosed {} => self.closed = true,
             Change::HearingOpened { .. }
+            | Change::RecognitionBegan {}
+            | Change::RecognitionEnded {}
+            | Change::LoadStepped { .. }
             | Change::IntervalBegan { .. }
             | Change::AudioDestroyed { .. }
             | Change::AudioMissing { .. }
@@ -86,6 +89,9 @@ pub(super) fn check(
         }
         Change::AudioStored { .. }
         | Change::HearingOpened { .. }
+        | Change::RecognitionBegan {}
+        | Change::RecognitionEnded {}
+        | Change::LoadStepped { .. }
         | Change::IntervalBegan { .. }
         | Change::AudioDestroyed { .. }
         | Change::AudioMissing { .. }
@@ -103,7 +109,11 @@ fn may_follow_closing(head: &Head, change: &Change) -> bool {
         Change::SegmentCommitted { segment } => segment.span.end() <= head.stored(segment.channel),
         // What was said can be sealed or destroyed as long as it is there.
         Change::IntervalBegan { class, .. } => *class != IntervalClass::Open,
-        Change::AudioDestroyed { .. } => true,
+        // A hearing that was only recorded gets its text afterwards.
+        Change::AudioDestroyed { .. }
+        | Change::RecognitionBegan {}
+        | Change::RecognitionEnded {}
+        | Change::LoadStepped { .. } => true,
         Change::HearingOpened { .. }
         | Change::AudioMissing { .. }
         | Change::InputEnded { .. }
@@ -136,7 +146,11 @@ fn flaw(head: &Head, change: &Change) -> Option<Flaw> {
             IntervalClass::OffRecord | IntervalClass::Muted => Some(Flaw::NothingStored),
         }),
         Change::SegmentCommitted { segment } => known(segment.channel).or_else(|| segment_flaw(head, segment)),
-        Change::HearingOpened { .. } | Change::HearingClosed {} => None,
+        Change::HearingOpened { .. }
+        | Change::RecognitionBegan {}
+        | Change::RecognitionEnded {}
+        | Change::LoadStepped { .. }
+        | Change::HearingClosed {} => None,
     }
 }
 

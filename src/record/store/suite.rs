@@ -7,7 +7,7 @@ use crate::{
     domain::{
         actor::{Actor, ActorKind, Attribution, Purpose},
         audio::{AudioFormat, Encoding},
-        change::{Change, EntrySeq, IntervalClass},
+        change::{Change, EntrySeq, IntervalClass, Recognition},
         channel::{ChannelSetup, Label},
         engine::{EngineInfo, Sha256Hash},
         fault::{Fault, FaultKind},
@@ -52,7 +52,13 @@ pub(crate) fn setup(number: u8, label: &str, hz: u32) -> ChannelSetup {
 
 pub(crate) fn opened() -> Change {
     let channels = vec![setup(1, "judge", 16_000), setup(2, "witness", 48_000)];
-    Change::HearingOpened { reference: "T-2026/17 secretreference".to_owned(), channels, resume: None }
+    Change::HearingOpened {
+        reference: "T-2026/17 secretreference".to_owned(),
+        channels,
+        resume: None,
+        recognition: Recognition::Live,
+        imported: None,
+    }
 }
 
 pub(crate) fn stored(number: u8, start: u64, end: u64) -> Change {
@@ -177,7 +183,13 @@ fn flaw(result: Result<impl std::fmt::Debug, RecordError>) -> Flaw {
 }
 
 async fn what_can_never_be_right_is_refused(store: &impl RecordStore) {
-    let open = |channels| Change::HearingOpened { reference: String::new(), channels, resume: None };
+    let open = |channels| Change::HearingOpened {
+        reference: String::new(),
+        channels,
+        resume: None,
+        recognition: Recognition::Live,
+        imported: None,
+    };
     assert_eq!(flaw(store.append(hearing(1), open(vec![]), by("a")).await), Flaw::NoChannels);
     let twice = vec![setup(1, "a", 8_000), setup(1, "b", 8_000)];
     assert_eq!(flaw(store.append(hearing(1), open(twice), by("a")).await), Flaw::ChannelOrder);

@@ -157,7 +157,9 @@ pub(super) fn hearing(
     id: HearingId,
 ) -> Result<HearingSummary, RecordError> {
     let first = entries(connection, sealer, id, EntrySeq::START, 1)?;
-    let Some(Entry { change: Change::HearingOpened { reference, channels, .. }, by, .. }) = first.into_iter().next()
+    let Some(Entry {
+        change: Change::HearingOpened { reference, channels, resume: _, recognition, imported }, by, ..
+    }) = first.into_iter().next()
     else {
         return Err(RecordError::Damaged { hearing: id, seq: EntrySeq::new(1), part: "kind" });
     };
@@ -169,6 +171,8 @@ pub(super) fn hearing(
         opened_at: by.at,
         closed_at: closing.map(|entry| entry.by.at),
         last: last(connection, id)?,
+        recognition,
+        imported,
     })
 }
 

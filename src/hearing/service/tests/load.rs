@@ -1,0 +1,127 @@
+//! More audio than the engine keeps up with, and hearings that are only recorded.
+
+use super::*;
+use crate::{
+    domain::load::LoadStep,
+    record::ledger::Account,
+    speech::asr::{AsrError, CancelFlag, DecodeRequest, Decoder, KnownLanguages},
+};
+
+/// An engine that waits at a gate before each decode.
+#[derive(Debug)]
+struct Gated {
+    inner: Scripted,
+    open: Arc<(Mutex<bool>, std::sync::Condvar)>,
+}
+
+struct GatedDecoder {
+    inner: Box<dyn Decoder>,
+    open: Arc<(Mutex<bool>, std::sync::Condvar)>,
+}
+
+impl Recognizer for Gated {
+    fn info(&self, pass: Pass) -> &crate::domain::engine::EngineInfo {
+        self.inner.info(pass)
+    }
+    fn languages(&self) -> &KnownLanguages {
+        self.inner.languages()
+    }
+    fn decoder(&self) -> Result<Box<dyn Decoder>, AsrError> {
+        Ok(Box::new(GatedDecoder { inner: self.inner.decoder()?, open: Arc::clone(&self.open) }))
+    }
+}
+
+impl Decoder for GatedDecoder {
+    fn decode(
+        &mut self,
+        request: &DecodeRequest<'_>,
+        cancel: &CancelFlag,
+    ) -> Result<crate::domain::hypothesis::Hypothesis, AsrError> {
+        let (open, changed) = &*self.open;
+        drop(changed.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
+        self.inner.decode(request, cancel)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_goes_down_the_ladder_and_up_again_and_loses_nothing() {
+    let audio: Vec<u8> = (0..3).flat_map(|_| two_utterances()).collect();
+    let expected = undisturbed(&audio).await;
+    let folder = TempDir::new().unwrap();
+    let open = Arc::new((Mutex::new(false), std::sync::Condvar::new()));
+    let engine = Gated { inner: Scripted::new(&["well", "yes"]), open: Arc::clone(&open) };
+    let hearings = hearings_with(&folder, Arc::new(engine));
+    let hearing = opened(&hearings).await;
+    let mut stream = hearings.stream(hearing, "", by()).await.unwrap();
+    stream.audio.audio(1, None, &audio).await.unwrap();
+    // All audio is safe although not a word of it was heard.
+    stream.channels[0].durable.wait_for(|d| d.index() == audio.len() as u64 / 2).await.unwrap();
+    let mut steps = hearings.load.step();
+    let stop = CancellationToken::new();
+    let minding = tokio::spawn(Arc::clone(&hearings).mind_the_load(stop.clone()));
+    steps.wait_for(|step| *step == LoadStep::FinalsLate).await.unwrap();
+    // No new hearing, but one that is only recorded, or imported.
+    let setup = hearings.parts.store.hearing(hearing).await.unwrap().channels;
+    let refused = hearings.open(new(setup.clone()), by()).await.unwrap_err();
+    assert!(matches!(refused, HearingError::Late { .. }), "{refused}");
+    assert!(matches!(refused.kind(), crate::domain::fault::FaultKind::Overloaded { .. }));
+    let later = NewHearing { recognition: Recognition::Later, ..new(setup) };
+    hearings.open(later, by()).await.unwrap();
+    *open.0.lock().unwrap() = true;
+    open.1.notify_all();
+    steps.wait_for(|step| *step == LoadStep::Normal).await.unwrap();
+    stop.cancel();
+    minding.await.unwrap();
+    drop(stream);
+    hearings.close(hearing, by()).await.unwrap();
+    assert_eq!(segments(&hearings, hearing).await, expected);
+    let told: Vec<LoadStep> = hearings
+        .parts
+        .store
+        .entries_named(hearing, "load_stepped")
+        .await
+        .unwrap()
+        .iter()
+        .filter_map(|entry| match &entry.change {
+            Change::LoadStepped { step, .. } => Some(*step),
+            _ => None,
+        })
+        .collect();
+    assert!(told.contains(&LoadStep::FinalsLate) && told.last() == Some(&LoadStep::Normal), "{told:?}");
+    assert!(told.windows(2).all(|w| w[1] > w[0] || w[1] == w[0].better()), "up again step by step: {told:?}");
+}
+
+#[tokio::test]
+async fn a_hearing_that_is_only_recorded_gets_its_text_when_it_is_asked_for() {
+    let audio = two_utterances();
+    let expected = undisturbed(&audio).await;
+    let folder = TempDir::new().unwrap();
+    let hearings = hearings(&folder);
+    let live = opened(&hearings).await;
+    let setup = hearings.parts.store.hearing(live).await.unwrap().channels;
+    let later = NewHearing { recognition: Recognition::Later, ..new(setup) };
+    let (hearing, _) = hearings.open(later, by()).await.unwrap();
+    let mut stream = hearings.stream(hearing, "", by()).await.unwrap();
+    stream.audio.audio(1, None, &audio).await.unwrap();
+    let end = stream.audio.finish().await.unwrap()[0].1;
+    // A stream of it waits for the disk alone.
+    stream.channels[0].settled.wait_for(|at| *at >= end).await.unwrap();
+    let accounts = async || {
+        let (ledger, _) = hearings.ledger(hearing).await.unwrap();
+        (ledger[0].sum(|a| a == Account::Pending), ledger[0].sum(|a| a == Account::Speech), ledger[0].length())
+    };
+    assert_eq!(accounts().await, (96_000, 0, 96_000));
+    assert!(matches!(hearings.recognize(hearing, by()).await, Err(HearingError::NotRecordOnly { .. })), "still open");
+    hearings.close(hearing, by()).await.unwrap();
+    assert_eq!(segments(&hearings, hearing).await, []);
+    assert_eq!(accounts().await, (96_000, 0, 96_000));
+    let mut news = hearings.parts.store.subscribe(hearing);
+    hearings.recognize(hearing, by()).await.unwrap();
+    assert!(matches!(hearings.recognize(hearing, by()).await, Err(HearingError::NotRecordOnly { .. })), "twice");
+    while hearings.parts.store.entries_named(hearing, "recognition_ended").await.unwrap().is_empty() {
+        news.changed().await.unwrap();
+    }
+    assert_eq!(segments(&hearings, hearing).await, expected);
+    let (pending, speech, length) = accounts().await;
+    assert!(pending == 0 && speech > 0 && length == 96_000, "{pending} {speech} {length}");
+}
