@@ -77,9 +77,14 @@ pub enum Change {
     },
     /// The hearing ended; no audio is taken any more.
     HearingClosed {},
+    /// In the place of [`Change::SegmentCommitted`] when it is read after its text was destroyed. Never added to a record.
+    SegmentDestroyed {},
 }
 
 impl Change {
+    /// The name of the one change that holds what was said.
+    pub const TEXT: &'static str = "segment_committed";
+
     /// The name of the change, for logs and metrics: no content.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -89,8 +94,9 @@ impl Change {
             Self::AudioStored { .. } => "audio_stored",
             Self::InputEnded { .. } => "input_ended",
             Self::AudioConflict { .. } => "audio_conflict",
-            Self::SegmentCommitted { .. } => "segment_committed",
+            Self::SegmentCommitted { .. } => Self::TEXT,
             Self::HearingClosed {} => "hearing_closed",
+            Self::SegmentDestroyed {} => "segment_destroyed",
         }
     }
 }

@@ -97,7 +97,7 @@ impl Sitting {
         if let Some(cut) = cut {
             tracing::warn!(hearing.id = %hearing, channel.id = %channel, bytes = cut.bytes, "a torn tail of the audio journal was cut");
         }
-        let path = parts.journal.path(hearing, channel);
+        let path = parts.journal.place(hearing, channel);
         let (settled, settled_at) = watch::channel(known.start);
         let (cuts, cuts_heard) = mpsc::channel(CUTS);
         let listener = Listener::new(
@@ -214,7 +214,8 @@ fn known_of(channels: &[ChannelSetup], entries: &[Entry]) -> HashMap<ChannelId, 
             Change::HearingOpened { .. }
             | Change::IntervalBegan { .. }
             | Change::AudioConflict { .. }
-            | Change::HearingClosed {} => {}
+            | Change::HearingClosed {}
+            | Change::SegmentDestroyed {} => {}
         }
     }
     for channel in channels {

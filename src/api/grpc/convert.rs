@@ -233,7 +233,14 @@ pub(super) fn entry(entry: &Entry, channels: &[ChannelSetup]) -> pb::RecordEntry
         }
         Change::SegmentCommitted { segment: committed } => Wire::Segment(segment(committed, channels)),
         Change::HearingClosed {} => Wire::Closed(pb::HearingClosed {}),
+        // The entry is there, and nothing of it is left.
+        Change::SegmentDestroyed {} => return bare(entry),
     };
+    pb::RecordEntry { change: Some(change), ..bare(entry) }
+}
+
+/// An entry without what changed.
+fn bare(entry: &Entry) -> pb::RecordEntry {
     pb::RecordEntry {
         seq: entry.seq.number(),
         at: entry.by.at.to_string(),
@@ -254,7 +261,7 @@ pub(super) fn entry(entry: &Entry, channels: &[ChannelSetup]) -> pb::RecordEntry
             Purpose::Erasure => pb::Purpose::Erasure,
         }
         .into(),
-        change: Some(change),
+        change: None,
     }
 }
 

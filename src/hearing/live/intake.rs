@@ -1,6 +1,6 @@
 //! The recorder's side of a hearing: audio goes into the journal, and nothing else is done with it here.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,10 @@ use crate::{
         time::{SamplePos, SampleRate, Span},
     },
     hearing::{HearingError, world::World},
-    record::{media::service::ChannelJournal, store::RecordStore},
+    record::{
+        media::{reader::JournalPlace, service::ChannelJournal},
+        store::RecordStore,
+    },
     speech::audio::format,
     telemetry::Metrics,
 };
@@ -25,7 +28,7 @@ use crate::{
 pub(in crate::hearing) struct Route {
     pub(in crate::hearing) setup: ChannelSetup,
     pub(in crate::hearing) journal: ChannelJournal,
-    pub(in crate::hearing) path: PathBuf,
+    pub(in crate::hearing) path: JournalPlace,
     /// How far its audio has its results.
     pub(in crate::hearing) settled: watch::Receiver<SamplePos>,
     /// Tells its listener where the input ended.

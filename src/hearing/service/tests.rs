@@ -14,11 +14,7 @@ use crate::{
         language::AllowedLanguages,
         probability::Probability,
     },
-    record::{
-        media::{reader::JournalReader, service::Settings},
-        seal::NullSealer,
-        store::sqlite::SqliteStore,
-    },
+    record::{keys::tests::keys_under, media::service::Settings, seal::NullSealer, store::sqlite::SqliteStore},
     speech::{asr::scripted::Scripted, stream::endpoint::EndpointConfig, vad::FRAME},
 };
 
@@ -52,7 +48,11 @@ fn hearings(folder: &TempDir) -> Arc<Hearings> {
     let recognizer: Arc<dyn Recognizer> = Arc::new(Scripted::new(&["well", "yes"]));
     Arc::new(Hearings::new(Parts {
         store: Arc::new(SqliteStore::open(&folder.path().join("record.sqlite"), Arc::new(NullSealer)).unwrap()),
-        journal: AudioJournal::start(Settings::under(folder.path().join("audio"))).unwrap(),
+        journal: AudioJournal::start(Settings::under(
+            folder.path().join("audio"),
+            keys_under(&folder.path().join("keys")),
+        ))
+        .unwrap(),
         pool: Arc::new(Pool::start(&recognizer, 1, Arc::new(|_, _, _| {})).unwrap()),
         recognizer,
         detectors: Arc::new(|| Box::new(Loudness)),
@@ -238,10 +238,9 @@ async fn samples_sent_again_are_known_by_their_position() {
     assert_eq!(conflicts().await, [(18_000, 20_000)]);
     assert_eq!(stream.audio.positions()[0].1, SamplePos::new(22_000));
     let end = stream.audio.finish().await.unwrap()[0].1;
-    let path = hearings.parts.journal.path(hearing, ChannelId::new(1).unwrap());
+    let place = hearings.parts.journal.place(hearing, ChannelId::new(1).unwrap());
     let span = Span::new(SamplePos::ZERO, end).unwrap();
-    let stored: Vec<u8> =
-        JournalReader::open(&path).unwrap().read_span(span).unwrap().into_iter().flat_map(|p| p.bytes).collect();
+    let stored: Vec<u8> = place.open().unwrap().read_span(span).unwrap().into_iter().flat_map(|p| p.bytes).collect();
     assert!(stored == audio[..44_000]);
 }
 

@@ -92,11 +92,13 @@ impl Transcript {
                 self.intervals.push(Interval { channel: *channel, first_sample: *first_sample, class: *class });
             }
             Change::HearingClosed {} => self.closed_at = Some(entry.by.at),
-            // A second opening cannot be in a record; stored audio is told by the journal.
+            // A second opening cannot be in a record; stored audio is told by the journal. Of a text that was destroyed nothing
+            // is handed out.
             Change::HearingOpened { .. }
             | Change::AudioStored { .. }
             | Change::InputEnded { .. }
-            | Change::AudioConflict { .. } => {}
+            | Change::AudioConflict { .. }
+            | Change::SegmentDestroyed {} => {}
         }
         Ok(())
     }

@@ -51,7 +51,8 @@ impl Head {
             | Change::IntervalBegan { .. }
             | Change::InputEnded { .. }
             | Change::AudioConflict { .. }
-            | Change::SegmentCommitted { .. } => {}
+            | Change::SegmentCommitted { .. }
+            | Change::SegmentDestroyed {} => {}
         }
     }
 }
@@ -88,7 +89,8 @@ pub(super) fn check(
         | Change::InputEnded { .. }
         | Change::AudioConflict { .. }
         | Change::SegmentCommitted { .. }
-        | Change::HearingClosed {} => Ok(()),
+        | Change::HearingClosed {}
+        | Change::SegmentDestroyed {} => Ok(()),
     }
 }
 
@@ -101,7 +103,8 @@ fn is_late_text(head: &Head, change: &Change) -> bool {
         | Change::InputEnded { .. }
         | Change::AudioConflict { .. }
         | Change::AudioStored { .. }
-        | Change::HearingClosed {} => false,
+        | Change::HearingClosed {}
+        | Change::SegmentDestroyed {} => false,
     }
 }
 
@@ -126,6 +129,7 @@ fn flaw(head: &Head, change: &Change) -> Option<Flaw> {
             IntervalClass::OffRecord | IntervalClass::Muted => Some(Flaw::NothingStored),
         }),
         Change::SegmentCommitted { segment } => known(segment.channel).or_else(|| segment_flaw(head, segment)),
+        Change::SegmentDestroyed {} => Some(Flaw::OnlyRead),
         Change::HearingOpened { .. } | Change::HearingClosed {} => None,
     }
 }
