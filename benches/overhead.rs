@@ -42,11 +42,11 @@ use vivavoce::{
         world::World,
     },
     record::{
+        keys::{KeyStore, sealer::KeySealer},
         media::{
             service::{AudioJournal, Settings},
             writer::Opening,
         },
-        seal::NullSealer,
         store::{RecordStore, sqlite::SqliteStore},
     },
     speech::{
@@ -255,7 +255,7 @@ fn threads() -> Outcome<Threads> {
     Ok(threads)
 }
 
-/// Microseconds a second of audio: the journal's thread, the record's, the engine's, the rest.
+/// Microseconds a second of audio: the journal's threads, the record's, the engine's, the rest.
 #[derive(Clone, Copy, Default)]
 struct Times {
     journal: f64,
@@ -270,7 +270,7 @@ impl Times {
         let mut times = Self::default();
         for (number, (name, now)) in threads()? {
             let place = match name.as_str() {
-                "audio-journal" => &mut times.journal,
+                name if name.starts_with("audio-") => &mut times.journal,
                 "record" => &mut times.record,
                 name if name.starts_with("asr-") => &mut times.engine,
                 _ => &mut times.rest,
@@ -374,9 +374,15 @@ fn session_cost(case: &Case, detectors: &Detectors) -> Outcome<f64> {
     })
 }
 
+/// Keys under `folder`, drawn from the system's random source.
+fn keys(folder: &Path) -> Arc<KeyStore> {
+    let chance = |bytes: &mut [u8]| getrandom::fill(bytes).expect("the system has a random source");
+    Arc::new(KeyStore::under(folder.join("keys"), Box::new(chance)))
+}
+
 async fn journal_cost(case: &Case) -> Outcome<f64> {
     let folder = tempfile::tempdir()?;
-    let journal = AudioJournal::start(Settings::under(folder.path().to_owned()))?;
+    let journal = AudioJournal::start(Settings::under(folder.path().to_owned(), keys(folder.path())))?;
     let opening = Opening {
         hearing: HearingId::new(uuid::Uuid::from_u128(1)),
         channel: ChannelId::new(1).ok_or("channel")?,
@@ -459,7 +465,7 @@ fn actor() -> Actor {
 
 async fn record_cost(case: &Case, utterances: &[HeardUtterance]) -> Outcome<f64> {
     let folder = tempfile::tempdir()?;
-    let store = SqliteStore::open(&folder.path().join("record.sqlite"), Arc::new(NullSealer))?;
+    let store = SqliteStore::open(&folder.path().join("record.sqlite"), Arc::new(KeySealer::new(keys(folder.path()))))?;
     let hearing = HearingId::new(uuid::Uuid::from_u128(1));
     let by = || Attribution { actor: actor(), purpose: Purpose::Collection, at: jiff::Timestamp::UNIX_EPOCH };
     let opened = Change::HearingOpened {
@@ -498,10 +504,12 @@ impl World for Still {
 
 fn service(folder: &Path, detectors: &Detectors) -> Outcome<(Arc<Hearings>, Arc<SqliteStore>)> {
     let recognizer: Arc<dyn Recognizer> = Arc::new(Scripted::new(&["well", "the", "door", "was", "open"]));
-    let store = Arc::new(SqliteStore::open(&folder.join("record.sqlite"), Arc::new(NullSealer))?);
+    let keys = keys(folder);
+    let sealer = Arc::new(KeySealer::new(Arc::clone(&keys)));
+    let store = Arc::new(SqliteStore::open(&folder.join("record.sqlite"), sealer)?);
     let hearings = Arc::new(Hearings::new(Parts {
         store: Arc::clone(&store) as Arc<dyn RecordStore>,
-        journal: AudioJournal::start(Settings::under(folder.join("audio")))?,
+        journal: AudioJournal::start(Settings::under(folder.join("audio"), keys))?,
         pool: Arc::new(Pool::start(&recognizer, 1, Arc::new(|_: Pass, _, _| {}))?),
         recognizer,
         detectors: Arc::clone(detectors),

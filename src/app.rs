@@ -34,11 +34,11 @@ use crate::{
         store::{ModelStore, VerifiedModel},
     },
     record::{
+        keys::{KeyStore, sealer::KeySealer},
         media::{
             MediaError,
             service::{AudioJournal, Settings as JournalSettings},
         },
-        seal::NullSealer,
         store::{RecordError, RecordStore, sqlite::SqliteStore},
     },
     speech::{
@@ -191,9 +191,19 @@ impl World for SystemWorld {
 
     fn draw_bytes(&self) -> [u8; 16] {
         let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).expect("Linux has a random source, and it is ready once the system is up");
+        draw(&mut bytes);
         bytes
     }
+}
+
+fn draw(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("Linux has a random source, and it is ready once the system is up");
+}
+
+/// The keys of the hearings under `data`, drawn from the system's random source.
+#[must_use]
+pub fn keys(data: &Path) -> Arc<KeyStore> {
+    Arc::new(KeyStore::under(data.join("keys"), Box::new(draw)))
 }
 
 /// The engine: loaded, on its threads.
@@ -323,13 +333,14 @@ impl Server {
         folder(&settings.data)?;
         let audio = settings.data.join("audio");
         folder(&audio)?;
-        let store: Arc<dyn RecordStore> =
-            Arc::new(SqliteStore::open(&settings.data.join("record.sqlite"), Arc::new(NullSealer))?);
+        let keys = keys(&settings.data);
+        let sealer = Arc::new(KeySealer::new(Arc::clone(&keys)));
+        let store: Arc<dyn RecordStore> = Arc::new(SqliteStore::open(&settings.data.join("record.sqlite"), sealer)?);
         let metrics = Arc::clone(&engine.metrics);
         let synced = Arc::new(move |took| metrics.journal_synced(took));
         let hearings = Arc::new(Hearings::new(Parts {
             store: Arc::clone(&store),
-            journal: AudioJournal::start(JournalSettings { synced, ..JournalSettings::under(audio) })?,
+            journal: AudioJournal::start(JournalSettings { synced, ..JournalSettings::under(audio, keys) })?,
             recognizer: Arc::clone(&engine.recognizer),
             pool: Arc::clone(&engine.pool),
             detectors: Arc::clone(&engine.detectors),

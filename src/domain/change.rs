@@ -207,9 +207,14 @@ pub enum Change {
     },
     /// The hearing ended; no audio is taken any more.
     HearingClosed {},
+    /// In the place of [`Change::SegmentCommitted`] when it is read after its text was destroyed. Never added to a record.
+    SegmentDestroyed {},
 }
 
 impl Change {
+    /// The name of the one change that holds what was said.
+    pub const TEXT: &'static str = "segment_committed";
+
     /// The channel it is about; `None` where it is about the hearing.
     #[must_use]
     pub const fn channel(&self) -> Option<ChannelId> {
@@ -225,6 +230,7 @@ impl Change {
             | Self::RecognitionBegan {}
             | Self::RecognitionEnded {}
             | Self::LoadStepped { .. }
+            | Self::SegmentDestroyed {}
             | Self::HearingClosed {} => None,
         }
     }
@@ -243,8 +249,9 @@ impl Change {
             Self::AudioStored { .. } => "audio_stored",
             Self::InputEnded { .. } => "input_ended",
             Self::AudioConflict { .. } => "audio_conflict",
-            Self::SegmentCommitted { .. } => "segment_committed",
+            Self::SegmentCommitted { .. } => Self::TEXT,
             Self::HearingClosed {} => "hearing_closed",
+            Self::SegmentDestroyed {} => "segment_destroyed",
         }
     }
 }

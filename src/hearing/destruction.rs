@@ -29,10 +29,12 @@ pub(super) async fn of(
 ) -> Result<Vec<Change>, HearingError> {
     let mut told = Vec::new();
     for (span, class) in gate.owed() {
-        let _ = journal;
-        let destroyed: Vec<Span> = Vec::new();
+        let destroyed = journal.destroy(span).await?;
         let entries = all_entries(parts.store.as_ref(), hearing).await?;
         let texts: Vec<EntrySeq> = entries.iter().filter(|e| stands_on(e, setup.id, span)).map(|e| e.seq).collect();
+        if !texts.is_empty() {
+            parts.store.destroy_texts(hearing, texts.clone()).await?;
+        }
         gate.paid(1);
         if destroyed.is_empty() && texts.is_empty() {
             continue;
@@ -62,6 +64,7 @@ fn stands_on(entry: &Entry, channel: ChannelId, span: Span) -> bool {
         | Change::AudioStored { .. }
         | Change::InputEnded { .. }
         | Change::AudioConflict { .. }
+        | Change::SegmentDestroyed {}
         | Change::HearingClosed {} => false,
     }
 }

@@ -3,6 +3,7 @@
 
 mod destruction;
 pub mod follow;
+mod known;
 pub mod live;
 mod load;
 pub mod offline;
@@ -188,7 +189,6 @@ impl Fault for HearingError {
                 orders::Unlawful::Unsigned | orders::Unlawful::Ends { .. } => FaultKind::Invalid,
                 orders::Unlawful::Unsealing { .. } => FaultKind::Forbidden,
                 orders::Unlawful::NotStored { .. } => FaultKind::Conflict,
-                orders::Unlawful::Late => FaultKind::Unimplemented,
             },
             Self::Token { .. } => FaultKind::Forbidden,
             Self::Full { .. } => FaultKind::Overloaded { retry_after: std::time::Duration::from_secs(5) },

@@ -71,9 +71,6 @@ pub enum Unlawful {
         /// From where on.
         from: SamplePos,
     },
-    /// It would destroy what is stored.
-    #[error("samples that it forbids are stored, and destroying them is not built yet")]
-    Late,
     /// It would bring back what was not stored.
     #[error("nothing is stored from sample {} on, and an order does not bring it back", from.index())]
     NotStored {

@@ -61,6 +61,7 @@ impl Sight {
             | Change::AudioStored { .. }
             | Change::InputEnded { .. }
             | Change::AudioConflict { .. }
+            | Change::SegmentDestroyed {}
             | Change::HearingClosed {} => true,
         }
     }

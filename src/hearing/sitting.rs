@@ -18,6 +18,7 @@ use tracing::Instrument;
 
 use super::{
     HearingError, destruction,
+    known::known_of,
     live::{
         LiveEvent,
         gate::Gate,
@@ -38,7 +39,6 @@ use crate::{
         time::{SamplePos, Span},
     },
     record::{
-        entry::Entry,
         ledger::{Extent, begins_recognition},
         media::{service::ChannelJournal, writer::Opening},
         store::HearingSummary,
@@ -129,7 +129,7 @@ impl Sitting {
     ) -> Result<(), HearingError> {
         let (hearing, channel) = (self.hearing, setup.id);
         let journal = open_journal(parts, hearing, &setup, known.recorded).await?;
-        let path = parts.journal.path(hearing, channel);
+        let path = parts.journal.place(hearing, channel);
         // An order that a stop kept from being carried out in full.
         let stored = Span::new(SamplePos::ZERO, *journal.durable().borrow()).unwrap_or(Span::EMPTY);
         gate.owe(gate.classes().runs(stored).into_iter().filter(|(_, class)| !class.is_stored()));
@@ -233,11 +233,7 @@ impl Sitting {
             let now = route.journal.sync().await?;
             let place = request.at(first.setup.format.rate, route.setup.format.rate, now);
             let plan = orders::plan(&route.gate.classes(), now, place, request.class);
-            let plan = plan.map_err(|why| HearingError::Order { why })?;
-            if !plan.destroy.is_empty() {
-                return Err(HearingError::Order { why: orders::Unlawful::Late });
-            }
-            plans.push(plan);
+            plans.push(plan.map_err(|why| HearingError::Order { why })?);
         }
         let mut placed = Placed::default();
         for (route, plan) in routes.iter().zip(plans) {
@@ -273,8 +269,10 @@ impl Sitting {
 
     /// How far each channel is.
     pub(super) fn extents(&self) -> HashMap<ChannelId, Extent> {
-        let extent =
-            |route: &Route| Extent { end: *route.journal.durable().borrow(), settled: *route.settled.borrow() };
+        let extent = |route: &Route| Extent {
+            end: *route.durable.borrow(),
+            settled: if self.listens { *route.settled.borrow() } else { SamplePos::ZERO },
+        };
         self.routes.iter().map(|route| (route.setup.id, extent(route))).collect()
     }
 
@@ -362,50 +360,4 @@ async fn open_journal(
         tracing::warn!(hearing.id = %hearing, channel.id = %setup.id, bytes = cut.bytes, "a torn tail of the audio journal was cut");
     }
     Ok(journal)
-}
-
-/// What the record says of each channel: where to begin, and what is there already.
-fn known_of(channels: &[ChannelSetup], entries: &[Entry]) -> HashMap<ChannelId, Known> {
-    let mut all: HashMap<ChannelId, Known> = channels.iter().map(|c| (c.id, Known::default())).collect();
-    for entry in entries {
-        match &entry.change {
-            Change::AudioStored { channel, span, .. } => {
-                if let Some(known) = all.get_mut(channel) {
-                    known.recorded = known.recorded.max(span.end());
-                    // Said at a cut when everything before it has its text.
-                    if known.cuts.contains(&span.end()) {
-                        known.start = span.end();
-                    }
-                }
-            }
-            Change::InputEnded { channel, at } => {
-                if let Some(known) = all.get_mut(channel) {
-                    known.cuts.push_back(*at);
-                }
-            }
-            Change::SegmentCommitted { segment } => {
-                if let Some(known) = all.get_mut(&segment.channel) {
-                    known.segments.insert(segment.span.start());
-                }
-            }
-            Change::HearingOpened { .. }
-            | Change::RecognitionBegan {}
-            | Change::RecognitionEnded {}
-            | Change::LoadStepped { .. }
-            | Change::IntervalBegan { .. }
-            | Change::AudioDestroyed { .. }
-            | Change::AudioMissing { .. }
-            | Change::AudioConflict { .. }
-            | Change::HearingClosed {} => {}
-        }
-    }
-    for channel in channels {
-        let Some(known) = all.get_mut(&channel.id) else { continue };
-        let start: SamplePos = known.start;
-        known.cuts.retain(|cut| *cut > start);
-        // By way of ticks a segment may begin a sample before the cut that it follows.
-        let first = channel.format.rate.sample_at(channel.format.rate.tick_of(start));
-        known.segments.retain(|segment| *segment >= first);
-    }
-    all
 }

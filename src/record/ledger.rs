@@ -100,7 +100,10 @@ pub fn keep(channels: &[ChannelSetup], entries: &[Entry], extents: &HashMap<Chan
     let mut classes = Classes::default();
     entries.iter().for_each(|entry| classes.follow(&entry.change));
     let closed = entries.iter().any(|entry| entry.change == Change::HearingClosed {});
-    let heard = closed && entries.iter().any(|entry| begins_recognition(&entry.change));
+    let listened = |change: &Change| {
+        matches!(change, Change::HearingOpened { recognition: Recognition::Live, .. } | Change::RecognitionEnded {})
+    };
+    let heard = closed && entries.iter().any(|entry| listened(&entry.change));
     channels
         .iter()
         .map(|setup| {
@@ -157,6 +160,7 @@ fn reach(change: &Change) -> SamplePos {
         | Change::RecognitionBegan {}
         | Change::RecognitionEnded {}
         | Change::LoadStepped { .. }
+        | Change::SegmentDestroyed {}
         | Change::HearingClosed {} => SamplePos::ZERO,
     }
 }

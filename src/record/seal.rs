@@ -1,11 +1,12 @@
-//! What stands between a text and the disk. Every payload of the record passes a [`Sealer`], so that a real cipher takes
-//! the place of [`NullSealer`] without a change to the schema.
+//! What stands between a text and the disk. Every payload of the record passes a [`Sealer`]: [`super::keys::sealer`] seals what was
+//! said; [`NullSealer`] leaves payloads plain.
 //!
 //! A sealed payload is bound to its place: hearing, entry, kind and payload version go in as associated data, so that a
 //! ciphertext moved to another row does not open.
 
 use std::fmt;
 
+use super::keys::KeyError;
 use crate::domain::{
     change::EntrySeq,
     fault::{Fault, FaultKind},
@@ -19,6 +20,8 @@ pub struct CipherId(u16);
 impl CipherId {
     /// No cipher: the payload is plain.
     pub const NONE: Self = Self(0);
+    /// XChaCha20-Poly1305: [`crate::record::keys::key`].
+    pub const XCHACHA20_POLY1305: Self = Self(1);
 
     /// The cipher with this number.
     #[must_use]
@@ -109,7 +112,7 @@ pub struct Sealed {
 }
 
 /// Why a payload could not be sealed or opened.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, thiserror::Error)]
 pub enum SealError {
     /// The payload was sealed with a cipher that this sealer does not have.
     #[error("payload was sealed with cipher {}, which this service is not set up for", cipher.number())]
@@ -117,12 +120,15 @@ pub enum SealError {
         /// Which.
         cipher: CipherId,
     },
-    /// The key is not there, or was destroyed.
-    #[error("key {key:?} is not there")]
-    KeyMissing {
+    /// The key was destroyed, and what it sealed with it.
+    #[error("key {key:?} was destroyed")]
+    Destroyed {
         /// Which.
         key: KeyId,
     },
+    /// Something is wrong with a key.
+    #[error(transparent)]
+    Key(KeyError),
     /// The payload does not belong where it lies, or was changed.
     #[error("sealed payload of entry {} does not open: it was changed or moved", seq.number())]
     Forged {
@@ -135,7 +141,8 @@ impl Fault for SealError {
     fn kind(&self) -> FaultKind {
         match self {
             Self::UnknownCipher { .. } => FaultKind::Unimplemented,
-            Self::KeyMissing { .. } => FaultKind::Unavailable,
+            Self::Destroyed { .. } => FaultKind::NotFound,
+            Self::Key(source) => source.kind(),
             Self::Forged { .. } => FaultKind::DataLoss,
         }
     }
@@ -146,7 +153,7 @@ pub trait Sealer: fmt::Debug + Send + Sync + 'static {
     /// Seals `plain` for the place `context`.
     ///
     /// # Errors
-    /// [`SealError::KeyMissing`] where there is no key for the hearing.
+    /// [`SealError::Key`] where there is no key to be had.
     fn seal(&self, context: &SealContext<'_>, plain: &[u8]) -> Result<Sealed, SealError>;
 
     /// The plain bytes of `sealed`, which was found at the place `context`.
@@ -154,6 +161,12 @@ pub trait Sealer: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`SealError`]: another cipher, no key, or not what was sealed for this place.
     fn open(&self, context: &SealContext<'_>, sealed: &Sealed) -> Result<Vec<u8>, SealError>;
+
+    /// Destroys keys that payloads of `hearing` are sealed with: these never open again. On disk when it returns.
+    ///
+    /// # Errors
+    /// [`SealError::Key`]; [`SealError::UnknownCipher`] from a sealer that has no keys.
+    fn destroy(&self, hearing: HearingId, keys: &[KeyId]) -> Result<(), SealError>;
 }
 
 /// No cipher: payloads lie on disk as they are. Protection at rest is then the disk's.
@@ -171,6 +184,10 @@ impl Sealer for NullSealer {
         } else {
             Err(SealError::UnknownCipher { cipher: sealed.cipher })
         }
+    }
+
+    fn destroy(&self, _hearing: HearingId, keys: &[KeyId]) -> Result<(), SealError> {
+        if keys.is_empty() { Ok(()) } else { Err(SealError::UnknownCipher { cipher: CipherId::XCHACHA20_POLY1305 }) }
     }
 }
 
@@ -193,7 +210,8 @@ mod tests {
         let sealed = NullSealer.seal(&context, b"text").unwrap();
         assert_eq!(NullSealer.open(&context, &sealed).unwrap(), b"text");
         let foreign = Sealed { cipher: CipherId::new(9), ..sealed };
-        assert_eq!(NullSealer.open(&context, &foreign), Err(SealError::UnknownCipher { cipher: CipherId::new(9) }));
+        let error = NullSealer.open(&context, &foreign).unwrap_err();
+        assert!(matches!(error, SealError::UnknownCipher { cipher } if cipher == CipherId::new(9)), "{error}");
     }
 
     #[test]

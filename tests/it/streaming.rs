@@ -275,7 +275,7 @@ async fn acknowledged_audio_is_on_disk_bit_for_bit() {
 
     let files = journals(&running.data());
     assert_eq!(files.len(), 1, "{files:?}");
-    let mut reader = JournalReader::open(&files[0]).unwrap();
+    let mut reader = JournalReader::open(&files[0], &vivavoce::app::keys(&running.data())).unwrap();
     let span = vivavoce::domain::time::Span::new(
         vivavoce::domain::time::SamplePos::ZERO,
         vivavoce::domain::time::SamplePos::new(speech.frames()),

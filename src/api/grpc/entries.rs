@@ -197,6 +197,9 @@ pub(super) fn entry(entry: &Entry, channels: &[ChannelSetup], sight: &Sight) -> 
         }
         Change::RecognitionBegan {} => Wire::RecognitionBegan(pb::RecognitionBegan {}),
         Change::RecognitionEnded {} => Wire::RecognitionEnded(pb::RecognitionEnded {}),
+        Change::SegmentDestroyed {} => {
+            Wire::Withheld(pb::EntryWithheld { reason: pb::WithheldReason::Destroyed.into() })
+        }
         Change::HearingClosed {} => Wire::Closed(pb::HearingClosed {}),
     };
     pb::RecordEntry {

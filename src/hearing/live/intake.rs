@@ -1,6 +1,6 @@
 //! The recorder's side of a hearing: audio goes into the journal, and nothing else is done with it here.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -19,7 +19,11 @@ use crate::{
     },
     hearing::{HearingError, load::Backlog, orders::Request, service::Hearings, world::World},
     record::{
-        media::{Absence, reader::Piece, service::ChannelJournal},
+        media::{
+            Absence,
+            reader::{JournalPlace, Piece},
+            service::ChannelJournal,
+        },
         store::RecordStore,
     },
     speech::audio::format,
@@ -31,7 +35,7 @@ use crate::{
 pub(in crate::hearing) struct Route {
     pub(in crate::hearing) setup: ChannelSetup,
     pub(in crate::hearing) journal: ChannelJournal,
-    pub(in crate::hearing) path: PathBuf,
+    pub(in crate::hearing) path: JournalPlace,
     /// How far its audio has its results.
     pub(in crate::hearing) settled: watch::Receiver<SamplePos>,
     /// Tells its listener where the input ended.

@@ -1,31 +1,29 @@
 //! Reading the audio journal of a channel while it grows, without holding up the runtime.
 
-use std::path::PathBuf;
-
 use crate::{
     domain::time::Span,
     hearing::HearingError,
     record::media::{
         MediaError,
-        reader::{JournalReader, Piece},
+        reader::{JournalPlace, JournalReader, Piece},
     },
 };
 
 /// A journal that is read span by span; opened when it is first needed.
 pub(super) struct Reading {
-    path: PathBuf,
+    path: JournalPlace,
     reader: Option<JournalReader>,
     /// Whether it is only read on, never back.
     forward: bool,
 }
 
 impl Reading {
-    pub(super) const fn of(path: PathBuf) -> Self {
+    pub(super) const fn of(path: JournalPlace) -> Self {
         Self { path, reader: None, forward: false }
     }
 
     /// One that is only read on: it forgets where the frames behind it are.
-    pub(super) const fn forward(path: PathBuf) -> Self {
+    pub(super) const fn forward(path: JournalPlace) -> Self {
         Self { path, reader: None, forward: true }
     }
 
@@ -35,7 +33,7 @@ impl Reading {
     pub(super) async fn read(&mut self, span: Span) -> Result<Vec<Piece>, HearingError> {
         let (reader, path, forward) = (self.reader.take(), self.path.clone(), self.forward);
         let read = tokio::task::spawn_blocking(move || {
-            let mut reader = reader.map_or_else(|| JournalReader::open(&path), Ok)?;
+            let mut reader = reader.map_or_else(|| path.open(), Ok)?;
             let pieces = reader.read_span(span)?;
             if forward {
                 reader.forget(span.start());

@@ -6,7 +6,6 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -30,7 +29,7 @@ use crate::{
         time::{SamplePos, Span, Tick},
     },
     hearing::{HearingError, load::Backlog, service::Detectors, world::World},
-    record::store::RecordStore,
+    record::{media::reader::JournalPlace, store::RecordStore},
     speech::{
         asr::{
             AsrError, CancelFlag, Pass, Recognizer,
@@ -65,7 +64,7 @@ pub(in crate::hearing) struct ListenerParts {
     pub(in crate::hearing) hearing: HearingId,
     pub(in crate::hearing) setup: ChannelSetup,
     /// The channel's journal.
-    pub(in crate::hearing) path: PathBuf,
+    pub(in crate::hearing) path: JournalPlace,
     /// How far it is on disk.
     pub(in crate::hearing) durable: watch::Receiver<SamplePos>,
     pub(in crate::hearing) store: Arc<dyn RecordStore>,

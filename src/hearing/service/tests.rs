@@ -20,8 +20,8 @@ use crate::{
     hearing::sight::Sight,
     record::{
         export::Format,
-        media::{reader::JournalReader, service::Settings},
-        seal::NullSealer,
+        keys::{sealer::KeySealer, tests::keys_under},
+        media::service::Settings,
         store::sqlite::SqliteStore,
     },
     speech::{asr::scripted::Scripted, stream::endpoint::EndpointConfig, vad::FRAME},
@@ -58,9 +58,11 @@ fn hearings(folder: &TempDir) -> Arc<Hearings> {
 }
 
 fn hearings_with(folder: &TempDir, recognizer: Arc<dyn Recognizer>) -> Arc<Hearings> {
+    let keys = keys_under(&folder.path().join("keys"));
+    let sealer = Arc::new(KeySealer::new(Arc::clone(&keys)));
     Arc::new(Hearings::new(Parts {
-        store: Arc::new(SqliteStore::open(&folder.path().join("record.sqlite"), Arc::new(NullSealer)).unwrap()),
-        journal: AudioJournal::start(Settings::under(folder.path().join("audio"))).unwrap(),
+        store: Arc::new(SqliteStore::open(&folder.path().join("record.sqlite"), sealer).unwrap()),
+        journal: AudioJournal::start(Settings::under(folder.path().join("audio"), keys)).unwrap(),
         pool: Arc::new(Pool::start(&recognizer, 1, Arc::new(|_, _, _| {})).unwrap()),
         recognizer,
         detectors: Arc::new(|| Box::new(Loudness)),
@@ -250,10 +252,9 @@ async fn samples_sent_again_are_known_by_their_position() {
     assert_eq!(conflicts().await, [(18_000, 20_000)]);
     assert_eq!(stream.audio.positions()[0].1, SamplePos::new(22_000));
     let end = stream.audio.finish().await.unwrap()[0].1;
-    let path = hearings.parts.journal.path(hearing, ChannelId::new(1).unwrap());
+    let place = hearings.parts.journal.place(hearing, ChannelId::new(1).unwrap());
     let span = Span::new(SamplePos::ZERO, end).unwrap();
-    let stored: Vec<u8> =
-        JournalReader::open(&path).unwrap().read_span(span).unwrap().into_iter().flat_map(|p| p.bytes).collect();
+    let stored: Vec<u8> = place.open().unwrap().read_span(span).unwrap().into_iter().flat_map(|p| p.bytes).collect();
     assert!(stored == audio[..44_000]);
 }
 

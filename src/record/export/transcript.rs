@@ -117,7 +117,8 @@ impl Transcript {
                 });
             }
             Change::HearingClosed {} => self.closed_at = Some(entry.by.at),
-            // A second opening cannot be in a record; stored audio is told by the journal.
+            // A second opening cannot be in a record; stored audio is told by the journal. Of a text that was destroyed nothing
+            // is handed out.
             Change::HearingOpened { .. }
             | Change::RecognitionBegan {}
             | Change::RecognitionEnded {}
@@ -126,7 +127,8 @@ impl Transcript {
             | Change::AudioDestroyed { .. }
             | Change::AudioMissing { .. }
             | Change::InputEnded { .. }
-            | Change::AudioConflict { .. } => {}
+            | Change::AudioConflict { .. }
+            | Change::SegmentDestroyed {} => {}
         }
         Ok(())
     }

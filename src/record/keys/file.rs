@@ -124,7 +124,10 @@ impl KeyFile {
         }
         open.file.write_all_at(&bytes, slot::offset_of(first)).map_err(DiskFailure::of(path, "write"))?;
         open.file.sync_data().map_err(DiskFailure::of(path, "sync"))?;
-        open.slots = first.saturating_add(BATCH);
+        // Slots before them that were not looked at yet are looked at when one is missed.
+        if open.slots == first {
+            open.slots = first.saturating_add(BATCH);
+        }
         open.index.extend(keys.iter().map(|(number, key)| (key.id(), *number)));
         self.ahead.extend(keys.into_iter().map(|(_, key)| key));
         Ok(())

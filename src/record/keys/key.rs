@@ -44,6 +44,12 @@ impl Key {
         self.id
     }
 
+    /// For tests that look for a key where none must be.
+    #[cfg(test)]
+    pub(crate) fn exposed(&self) -> [u8; KEY_BYTES] {
+        *self.bytes
+    }
+
     pub(super) fn bytes(&self) -> &[u8; KEY_BYTES] {
         &self.bytes
     }

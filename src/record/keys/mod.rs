@@ -31,6 +31,7 @@ use crate::{
 
 mod file;
 pub mod key;
+pub mod sealer;
 pub mod slot;
 
 /// Files of keys that are held open: of more hearings at a time, those that nobody uses are let go.
@@ -199,6 +200,12 @@ impl KeyStore {
         let mut bytes = [0; N];
         (self.chance)(&mut bytes);
         bytes
+    }
+
+    /// For tests in which a file of keys is busy.
+    #[cfg(test)]
+    pub(crate) fn hold(&self, hearing: HearingId) -> Arc<Mutex<impl Send + use<>>> {
+        self.file(hearing)
     }
 
     fn file(&self, hearing: HearingId) -> Arc<Mutex<KeyFile>> {

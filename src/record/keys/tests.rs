@@ -43,7 +43,7 @@ fn position(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 #[test]
 fn a_key_is_on_disk_when_it_is_handed_out_and_never_comes_again() {
     let folder = tempfile::tempdir().unwrap();
-    let mut seen = HashSet::new();
+    let (mut seen, mut all) = (HashSet::new(), Vec::new());
     for _ in 0..3 {
         // Each store stands for a process that was killed: it closes nothing.
         let keys = keys_under(folder.path());
@@ -52,7 +52,9 @@ fn a_key_is_on_disk_when_it_is_handed_out_and_never_comes_again() {
             assert!(position(&fs::read(keys.path(hearing())).unwrap(), key.bytes()).is_some());
             assert!(seen.insert(*key.bytes()));
             assert_eq!(open(folder.path(), key.id()).unwrap().bytes(), key.bytes());
+            all.push(key.id());
         }
+        assert!(all.iter().all(|id| keys.get(hearing(), *id).is_ok()));
     }
 }
 

@@ -23,20 +23,24 @@
 //! A frame of kind 4 says of its samples that nothing is stored of them, and by its class why: 2 off the record, 4 muted,
 //! 1 a gap. It has no payload.
 //!
-//! Version 1 has kinds 1 to 3 alone. A file keeps the version it was begun with.
+//! A frame of kind 5 holds samples that stand further up too, sealed anew since the key they had is to be destroyed. One of
+//! kind 6 says which samples and which keys that are ([`destruction`]). Both leave the position where it is.
+//!
+//! Version 1 has kinds 1 to 3 alone, and no cipher. A file keeps the version it was begun with.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use crate::record::keys::key::TAG_BYTES;
+
+pub mod destruction;
 pub mod frame;
 pub mod head;
 mod numbers;
 
 /// The version this release begins files with, and the newest it reads.
 pub const FORMAT_VERSION: u16 = 2;
-/// The version before frames that say that nothing is stored.
-pub const FIRST_VERSION: u16 = 1;
 /// Length of the file header.
 pub const HEADER_BYTES: usize = 72;
 /// Length of a frame header.
@@ -45,8 +49,10 @@ pub const FRAME_HEADER_BYTES: usize = 44;
 pub const FRAME_FOOTER_BYTES: usize = 36;
 /// Length of an epoch's payload.
 pub const EPOCH_BYTES: usize = 56;
-/// The longest payload: 1 MiB, over a second of the densest format served; a longer length is taken for damage.
+/// The most that a payload holds: 1 MiB, over a second of the densest format served.
 pub const MAX_PAYLOAD_BYTES: usize = 1 << 20;
+/// The longest payload as stored; a longer length is taken for damage.
+pub const MAX_STORED_BYTES: usize = MAX_PAYLOAD_BYTES + TAG_BYTES;
 /// What a frame begins with, so that frames can be found again behind damage.
 pub const MARKER: [u8; 4] = *b"VVF1";
 /// What a file begins with. The line ends and the control character show a transfer as text, as in PNG's signature.
@@ -75,6 +81,8 @@ pub enum Damage {
     PayloadChecksum,
     /// The frame does not follow from those before it.
     Chain,
+    /// The samples do not open with their key.
+    Forged,
 }
 
 impl fmt::Display for Damage {
@@ -90,6 +98,7 @@ impl fmt::Display for Damage {
             Self::Overlap => "samples stand twice",
             Self::PayloadChecksum => "the samples do not match their checksum",
             Self::Chain => "the frame does not follow from those before it",
+            Self::Forged => "the samples do not open with their key",
         })
     }
 }

@@ -9,12 +9,19 @@ use super::{
     MediaError,
     format::{
         Damage, FRAME_FOOTER_BYTES, FRAME_HEADER_BYTES, HEADER_BYTES, MARKER, chain_next, chain_start,
+        destruction::Destruction,
         frame::{Epoch, FrameHeader, FrameKind, absence_of},
         head::{FileHeader, HeaderError},
     },
     source::Source,
 };
-use crate::{domain::time::SamplePos, record::seal::CipherId};
+use crate::{
+    domain::time::SamplePos,
+    record::{
+        keys::key::TAG_BYTES,
+        seal::{CipherId, KeyId},
+    },
+};
 
 /// What comes next in a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,14 +47,16 @@ pub struct Verdict {
     pub frames: u64,
     /// The sample after the last.
     pub end: SamplePos,
-    /// Number of samples held: `end` less what was skipped and gaps.
+    /// Number of samples that were stored, also where they were destroyed since: `end` less what was skipped and gaps.
     pub samples: u64,
     /// Bytes that hold whole frames.
     pub bytes: u64,
     /// The chain value of the last frame: stands for all the file.
     pub chain: [u8; 32],
-    /// Epochs, that is times that a writer opened the file.
+    /// Epochs: one each time that a writer opened the file, and one with each further key.
     pub epochs: u32,
+    /// Bytes that a frame says were on disk.
+    pub synced: u64,
     /// Bytes of a torn tail behind the last whole frame; 0 where there is none.
     pub tail_bytes: u64,
     /// Whether the last frame says that the writer closed the file.
@@ -65,6 +74,8 @@ pub struct FrameReader<R> {
     pub(super) next_sample: SamplePos,
     chain: [u8; 32],
     pub(super) cipher: CipherId,
+    /// The keys whose destruction is ordered, as far as the file was verified.
+    pub(super) doomed: Vec<KeyId>,
     pub(super) payload: Vec<u8>,
 }
 
@@ -94,6 +105,7 @@ impl<R: Read + Seek> FrameReader<R> {
             next_sample: SamplePos::ZERO,
             chain: chain_start(&bytes),
             cipher: header.cipher,
+            doomed: Vec::new(),
             payload: Vec::new(),
         })
     }
@@ -170,12 +182,13 @@ impl<R: Read + Seek> FrameReader<R> {
     /// # Errors
     /// As [`Self::step`].
     pub fn verify(&mut self) -> Result<Verdict, MediaError> {
-        let (mut samples, mut epochs, mut closed) = (0, 0, false);
+        let (mut samples, mut epochs, mut synced, mut closed) = (0, 0, 0, false);
         loop {
             let tail_bytes = match self.step()? {
                 Step::Frame(header) => {
                     samples += if header.kind == FrameKind::Audio { u64::from(header.samples) } else { 0 };
                     epochs += u32::from(header.kind == FrameKind::Epoch);
+                    synced = header.synced;
                     closed = header.kind == FrameKind::Closed;
                     continue;
                 }
@@ -190,6 +203,7 @@ impl<R: Read + Seek> FrameReader<R> {
                 bytes: self.offset,
                 chain: self.chain,
                 epochs,
+                synced,
                 tail_bytes,
                 closed: closed && tail_bytes == 0,
             });
@@ -214,16 +228,28 @@ impl<R: Read + Seek> FrameReader<R> {
     fn fits(&self, header: &FrameHeader) -> Option<Damage> {
         let (samples, payload) = (u64::from(header.samples), u64::from(header.payload_bytes));
         let plain = samples * self.header.format.encoding.bytes_per_sample() as u64;
+        let stored = match self.cipher {
+            CipherId::NONE => Some(plain),
+            CipherId::XCHACHA20_POLY1305 => Some(plain + TAG_BYTES as u64),
+            // How long others make it is not known.
+            _ => None,
+        };
         let means_something = match header.kind {
-            FrameKind::Audio => samples > 0 && (self.cipher != CipherId::NONE || plain == payload),
+            FrameKind::Audio | FrameKind::Restated => samples > 0 && stored.is_none_or(|stored| stored == payload),
             FrameKind::Skipped => samples > 0 && payload == 0 && absence_of(header.class).is_some(),
-            FrameKind::Epoch | FrameKind::Closed => samples == 0,
+            FrameKind::Epoch | FrameKind::Closed | FrameKind::Destroyed => samples == 0,
+        };
+        let overlaps = match header.kind {
+            FrameKind::Restated => header.end_sample() > self.next_sample,
+            FrameKind::Epoch | FrameKind::Audio | FrameKind::Closed | FrameKind::Skipped | FrameKind::Destroyed => {
+                header.first_sample < self.next_sample
+            }
         };
         if header.sequence != self.sequence {
             Some(Damage::Sequence)
-        } else if header.first_sample < self.next_sample {
+        } else if overlaps {
             Some(Damage::Overlap)
-        } else if !means_something || header.kind.since() > self.header.version {
+        } else if !means_something || header.kind.since() > self.header.version || header.synced > self.offset {
             Some(Damage::FrameValue)
         } else {
             None
@@ -235,6 +261,10 @@ impl<R: Read + Seek> FrameReader<R> {
             let epoch = Epoch::decode(&self.payload).ok_or_else(|| self.damaged(Damage::FrameValue))?;
             self.cipher = epoch.cipher;
         }
+        if header.kind == FrameKind::Destroyed {
+            let order = Destruction::decode(&self.payload).ok_or_else(|| self.damaged(Damage::FrameValue))?;
+            self.doomed.extend(order.keys);
+        }
         self.advance(header);
         Ok(())
     }
@@ -242,7 +272,9 @@ impl<R: Read + Seek> FrameReader<R> {
     fn advance(&mut self, header: &FrameHeader) {
         self.offset += header.frame_bytes();
         self.sequence += 1;
-        self.next_sample = header.end_sample();
+        if header.kind != FrameKind::Restated {
+            self.next_sample = header.end_sample();
+        }
     }
 
     /// A tail, unless a later frame says that this place was synced.

@@ -11,13 +11,27 @@
 //! * Samples of an interval that is off the record or muted are refused here, below every door. That nothing is stored of
 //!   them, or that they never came, is noted instead, and is as durable as samples are.
 //!
+//! * A destroyed sample is unreadable for ever, from the moment on when its destruction is acknowledged, also in a reader that
+//!   was open before; and an order to destroy that is on disk is carried out, whatever happens in between.
+//!
 //! # The nonce rule
-//! Version 1 writes no cipher, yet the format has all that one needs. Whenever a writer opens a file it draws a new
-//! random prefix of 16 bytes and writes an *epoch* frame with it, **synced before the first sample of the epoch**. The
-//! nonce of a frame is `prefix (16 bytes) || sequence of the frame (u64, little-endian)`: the 24 bytes of `XChaCha20`.
-//! After a crash the cut tail's sequence numbers are used again, but under the prefix of the new epoch; so a tail that is
-//! rewritten never uses a nonce twice. A prefix is never derived from what stands in the file. A change of key or cipher
-//! (a sealed interval under a key of its own) is a new epoch too. The frame header is the associated data.
+//! Samples are sealed with XChaCha20-Poly1305, the frame's header as associated data. An *epoch* frame says with which key and
+//! which nonce prefix of 16 bytes; both are drawn anew for each epoch. The nonce of a frame is `prefix (16 bytes) || sequence
+//! of the frame (u64, little-endian)`. A key begins at most ten seconds of one channel and one class, so that a late order
+//! destroys little else with it; a change of class is a new epoch, and so is each opening of the file.
+//!
+//! After a crash the cut tail's sequence numbers are used again, but under a new epoch. Its key was never used before, since
+//! [`crate::record::keys`] hands out no key twice, also not after a crash; its prefix is never derived from what stands in the
+//! file. So a tail that is rewritten never uses a nonce twice with one key. For the same reason a writer that takes a frame
+//! back, on a full disk, begins an epoch before it tries again. A key is on disk before it seals anything; the epoch frame that
+//! names it is on disk with the first samples of the epoch, or they are a torn tail together.
+//!
+//! # Destroying
+//! What shares a key with samples that must go is written again first, under a fresh key (kind *restated*). Then the order
+//! itself is written, with samples and keys (kind *destroyed*), and all that is synced. Only then are the keys overwritten,
+//! and synced. A crash before the order is on disk leaves everything as it was, and one after it leaves an order that the next
+//! opening carries out, before anything else is written. The chain is over sealed bytes, so that a file whose keys are gone
+//! still verifies.
 
 use std::{
     io,
@@ -32,15 +46,24 @@ use crate::{
         id::{ChannelId, HearingId},
         time::SamplePos,
     },
-    record::seal::CipherId,
+    record::{disk::DiskFailure, keys::KeyError, seal::CipherId},
 };
 
+mod destroy;
 pub mod format;
 pub mod frames;
+mod index;
+pub mod pen;
 pub mod reader;
+mod recover;
 #[cfg(feature = "server")]
 pub mod service;
+#[cfg(feature = "server")]
+mod slot;
 mod source;
+mod spans;
+#[cfg(feature = "server")]
+mod worker;
 pub mod writer;
 
 /// Where the journal of a channel lies under `root`: `<root>/<hearing>/ch01.vvj`.
@@ -162,6 +185,9 @@ pub enum MediaError {
         /// Which file.
         path: PathBuf,
     },
+    /// Something is wrong with a key.
+    #[error(transparent)]
+    Key(KeyError),
     /// A cipher that this release does not have.
     #[error("{} is encrypted with cipher {}, which this release does not have", path.display(), cipher.number())]
     Cipher {
@@ -205,12 +231,6 @@ pub enum MediaError {
         /// What was to be done.
         action: &'static str,
     },
-    /// An earlier write or sync failed, so that it is not known what is on disk.
-    #[error("{} failed earlier: open the channel again, which verifies it", path.display())]
-    Failed {
-        /// Which file.
-        path: PathBuf,
-    },
     /// The journal was stopped.
     #[error("the audio journal is stopped")]
     Stopped,
@@ -220,15 +240,30 @@ impl Fault for MediaError {
     fn kind(&self) -> FaultKind {
         match self {
             Self::Io { .. } => FaultKind::Internal,
-            Self::DiskFull { .. } | Self::ReadOnly { .. } | Self::Failed { .. } | Self::Stopped => {
-                FaultKind::Unavailable
-            }
+            Self::DiskFull { .. } | Self::ReadOnly { .. } | Self::Stopped => FaultKind::Unavailable,
+            Self::Key(source) => source.kind(),
             Self::NotFound { .. } => FaultKind::NotFound,
             Self::Damaged { .. } | Self::AcknowledgedLost { .. } => FaultKind::DataLoss,
             Self::NewerFormat { .. } | Self::OldFormat { .. } | Self::Cipher { .. } => FaultKind::Unimplemented,
             Self::Mismatch { .. } | Self::AlreadyOpen { .. } | Self::OutOfOrder { .. } => FaultKind::Conflict,
             Self::Length { .. } | Self::NotStored { .. } => FaultKind::Invalid,
         }
+    }
+}
+
+impl From<KeyError> for MediaError {
+    /// What the disk said is told as for the journal itself: the remedy is the same.
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Disk { path, action, source } => Self::of(&path, action, source),
+            other => Self::Key(other),
+        }
+    }
+}
+
+impl From<DiskFailure> for MediaError {
+    fn from(DiskFailure { path, action, source }: DiskFailure) -> Self {
+        Self::of(&path, action, source)
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::Cursor,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -11,7 +12,7 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 
 use super::{
-    Absence, MediaError,
+    Absence, MediaError, TailCut,
     format::{
         Damage, FORMAT_VERSION,
         frame::{Epoch, FrameHeader, FrameKind},
@@ -23,13 +24,19 @@ use super::{
     service::{AudioJournal, Settings},
     writer::{JournalWriter, Opening},
 };
-use crate::domain::{
-    audio::{AudioFormat, Encoding},
-    change::IntervalClass,
-    fault::{Fault, FaultKind},
-    id::{ChannelId, HearingId},
-    time::{SamplePos, SampleRate, Span},
+use crate::{
+    domain::{
+        audio::{AudioFormat, Encoding},
+        change::IntervalClass,
+        fault::{Fault, FaultKind},
+        id::{ChannelId, HearingId},
+        time::{SamplePos, SampleRate, Span},
+    },
+    record::keys::{KeyStore, tests::keys_under},
 };
+
+mod destroyed;
+mod sealed;
 
 fn opening(encoding: Encoding) -> Opening {
     Opening {
@@ -40,6 +47,23 @@ fn opening(encoding: Encoding) -> Opening {
         nonce_prefix: [7; 16],
         now: "2026-01-02T03:04:05Z".parse::<Timestamp>().unwrap(),
     }
+}
+
+/// The keys beside the folder of the hearing in which `path` lies; each store stands for a process.
+fn keys_for(path: &Path) -> Arc<KeyStore> {
+    keys_under(&path.parent().unwrap().with_file_name("keys"))
+}
+
+fn open(path: &Path, opening: &Opening) -> Result<(JournalWriter, Option<TailCut>), MediaError> {
+    JournalWriter::open(path, opening, &keys_for(path))
+}
+
+fn reading(path: &Path) -> Result<JournalReader, MediaError> {
+    JournalReader::open(path, &keys_for(path))
+}
+
+fn settings(folder: &Path) -> Settings {
+    Settings::under(folder.to_owned(), keys_under(&folder.join("keys")))
 }
 
 fn bytes(first: u8, count: u8) -> Vec<u8> {
@@ -56,14 +80,14 @@ fn span(start: u64, end: u64) -> Span {
 
 /// Two epochs, a gap, a sealed interval, closed at the end: every kind of frame.
 fn small_journal(path: &Path) {
-    let (mut writer, cut) = JournalWriter::open(path, &opening(Encoding::PcmS16Le)).unwrap();
+    let (mut writer, cut) = open(path, &opening(Encoding::PcmS16Le)).unwrap();
     assert!(cut.is_none());
     writer.append(pos(0), IntervalClass::Open, &bytes(1, 20)).unwrap();
     writer.sync().unwrap();
     writer.append(pos(10), IntervalClass::Open, &bytes(50, 16)).unwrap();
     writer.close().unwrap();
     let again = Opening { nonce_prefix: [9; 16], acknowledged: pos(18), ..opening(Encoding::PcmS16Le) };
-    let (mut writer, cut) = JournalWriter::open(path, &again).unwrap();
+    let (mut writer, cut) = open(path, &again).unwrap();
     assert!(cut.is_none());
     assert_eq!(writer.append(pos(25), IntervalClass::Sealed, &bytes(90, 12)).unwrap(), pos(31));
     assert_eq!(writer.close().unwrap(), pos(31));
@@ -83,27 +107,27 @@ fn judge(bytes: &[u8]) -> Result<Verdict, MediaError> {
 fn samples_come_back_bit_for_bit_with_gaps_and_classes() {
     let (_folder, path) = fresh();
     small_journal(&path);
-    let pieces = JournalReader::open(&path).unwrap().read_span(span(0, 100)).unwrap();
+    let pieces = reading(&path).unwrap().read_span(span(0, 100)).unwrap();
     let seen: Vec<_> = pieces.iter().map(|p| (p.span, p.class, p.bytes.clone())).collect();
     let first = [bytes(1, 20), bytes(50, 16)].concat();
     assert_eq!(
         seen,
         [(span(0, 18), IntervalClass::Open, first.clone()), (span(25, 31), IntervalClass::Sealed, bytes(90, 12))]
     );
-    let part = JournalReader::open(&path).unwrap().read_span(span(9, 11)).unwrap();
+    let part = reading(&path).unwrap().read_span(span(9, 11)).unwrap();
     assert_eq!((part.len(), part[0].span, part[0].bytes.clone()), (1, span(9, 11), first[18..22].to_vec()));
-    assert!(JournalReader::open(&path).unwrap().read_span(span(18, 25)).unwrap().is_empty());
+    assert!(reading(&path).unwrap().read_span(span(18, 25)).unwrap().is_empty());
 }
 
 #[test]
 fn every_encoding_keeps_its_own_bytes() {
     for encoding in Encoding::ALL {
         let (_folder, path) = fresh();
-        let (mut writer, _) = JournalWriter::open(&path, &opening(encoding)).unwrap();
+        let (mut writer, _) = open(&path, &opening(encoding)).unwrap();
         writer.append(pos(0), IntervalClass::Open, &bytes(200, 48)).unwrap();
         let end = writer.sync().unwrap();
         assert_eq!(end.index(), 48 / encoding.bytes_per_sample() as u64);
-        let mut reader = JournalReader::open(&path).unwrap();
+        let mut reader = reading(&path).unwrap();
         assert_eq!(reader.header().format.encoding, encoding);
         assert_eq!(reader.read_span(span(0, 48)).unwrap()[0].bytes, bytes(200, 48));
     }
@@ -143,14 +167,14 @@ fn damage_names_file_frame_and_offset_and_leaves_the_file_alone() {
     let second_frame = 72 + 80 + 56;
     bad[second_frame + 50] ^= 4;
     fs::write(&path, &bad).unwrap();
-    let error = JournalWriter::open(&path, &opening(Encoding::PcmS16Le)).unwrap_err();
+    let error = open(&path, &opening(Encoding::PcmS16Le)).unwrap_err();
     assert!(
         matches!(&error, MediaError::Damaged { frame: 1, offset, damage: Damage::PayloadChecksum, .. } if *offset == second_frame as u64),
         "{error}"
     );
     assert!(error.to_string().contains("ch01.vvj is damaged at frame 1"), "{error}");
     assert_eq!(fs::read(&path).unwrap(), bad);
-    assert!(JournalReader::open(&path).unwrap().read_span(span(0, 5)).is_err());
+    assert!(reading(&path).unwrap().read_span(span(0, 5)).is_err());
 }
 
 #[test]
@@ -171,7 +195,7 @@ fn a_file_cut_anywhere_keeps_every_whole_frame_and_tells_of_the_tail() {
         let (_folder, path) = fresh();
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, &good[..cut_at]).unwrap();
-        let (writer, cut) = JournalWriter::open(&path, &opening(Encoding::PcmS16Le)).unwrap();
+        let (writer, cut) = open(&path, &opening(Encoding::PcmS16Le)).unwrap();
         let (kept, next) = ends.iter().rfind(|(end, _)| *end <= cut_at).copied().unwrap_or((0, 0));
         match cut {
             None => assert!(kept == cut_at, "cut at {cut_at}"),
@@ -215,7 +239,7 @@ fn last_epoch(journal: &[u8]) -> Epoch {
 fn a_tail_of_zeros_or_noise_that_was_never_synced_is_cut() {
     for garbage in [vec![0; 500], bytes(3, 200), b"VVF1VVF1VVF1".repeat(20)] {
         let (_folder, path) = fresh();
-        let (mut writer, _) = JournalWriter::open(&path, &opening(Encoding::PcmS16Le)).unwrap();
+        let (mut writer, _) = open(&path, &opening(Encoding::PcmS16Le)).unwrap();
         writer.append(pos(0), IntervalClass::Open, &bytes(1, 20)).unwrap();
         writer.sync().unwrap();
         drop(writer);
@@ -223,7 +247,7 @@ fn a_tail_of_zeros_or_noise_that_was_never_synced_is_cut() {
         let kept = torn.len() as u64;
         torn.extend_from_slice(&garbage);
         fs::write(&path, &torn).unwrap();
-        let (_, cut) = JournalWriter::open(&path, &opening(Encoding::PcmS16Le)).unwrap();
+        let (_, cut) = open(&path, &opening(Encoding::PcmS16Le)).unwrap();
         let cut = cut.unwrap();
         assert_eq!((cut.offset, cut.bytes, cut.after), (kept, garbage.len() as u64, pos(10)));
     }
@@ -233,7 +257,7 @@ fn a_tail_of_zeros_or_noise_that_was_never_synced_is_cut() {
 fn damage_is_told_from_a_torn_tail_by_what_a_later_frame_calls_synced() {
     for (synced, kind) in [(false, None), (true, Some(FaultKind::DataLoss))] {
         let (_folder, path) = fresh();
-        let (mut writer, _) = JournalWriter::open(&path, &opening(Encoding::PcmS16Le)).unwrap();
+        let (mut writer, _) = open(&path, &opening(Encoding::PcmS16Le)).unwrap();
         for first in [0, 10, 20] {
             writer.append(pos(first), IntervalClass::Open, &bytes(1, 20)).unwrap();
             if synced {
@@ -245,7 +269,7 @@ fn damage_is_told_from_a_torn_tail_by_what_a_later_frame_calls_synced() {
         let second_audio = frame_ends(&torn)[2].0;
         torn[second_audio + 60..second_audio + 70].fill(0);
         fs::write(&path, &torn).unwrap();
-        let opened = JournalWriter::open(&path, &opening(Encoding::PcmS16Le));
+        let opened = open(&path, &opening(Encoding::PcmS16Le));
         assert_eq!(opened.as_ref().err().map(Fault::kind), kind);
         if let Ok((writer, cut)) = opened {
             assert_eq!((writer.next_sample(), cut.map(|c| c.after)), (pos(10), Some(pos(10))));
@@ -260,12 +284,12 @@ fn a_journal_that_ends_before_what_was_acknowledged_is_refused_uncut() {
     let short = fs::read(&path).unwrap()[..330].to_vec();
     fs::write(&path, &short).unwrap();
     let told = Opening { acknowledged: pos(18), ..opening(Encoding::PcmS16Le) };
-    let error = JournalWriter::open(&path, &told).unwrap_err();
+    let error = open(&path, &told).unwrap_err();
     assert!(matches!(error, MediaError::AcknowledgedLost { .. }), "{error}");
     assert_eq!(error.kind(), FaultKind::DataLoss);
     assert_eq!(fs::read(&path).unwrap(), short);
     fs::remove_file(&path).unwrap();
-    assert_eq!(JournalWriter::open(&path, &told).unwrap_err().kind(), FaultKind::DataLoss);
+    assert_eq!(open(&path, &told).unwrap_err().kind(), FaultKind::DataLoss);
 }
 
 #[test]
@@ -275,7 +299,7 @@ fn a_tail_written_again_stands_under_a_new_nonce_prefix() {
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 100]).unwrap();
     let again = Opening { nonce_prefix: [42; 16], ..opening(Encoding::PcmS16Le) };
-    let (mut writer, cut) = JournalWriter::open(&path, &again).unwrap();
+    let (mut writer, cut) = open(&path, &again).unwrap();
     assert!(cut.is_some());
     writer.append(pos(25), IntervalClass::Open, &bytes(91, 12)).unwrap();
     writer.sync().unwrap();
@@ -303,7 +327,7 @@ fn frames_put_together_anew_with_good_checksums_break_the_chain() {
 #[test]
 fn what_must_not_be_stored_or_does_not_fit_is_refused_and_changes_nothing() {
     let (_folder, path) = fresh();
-    let (mut writer, _) = JournalWriter::open(&path, &opening(Encoding::PcmS24Le)).unwrap();
+    let (mut writer, _) = open(&path, &opening(Encoding::PcmS24Le)).unwrap();
     writer.append(pos(0), IntervalClass::Open, &bytes(0, 30)).unwrap();
     let before = fs::read(&path).unwrap();
     let mut refused = |first, class, bytes: &[u8]| writer.append(pos(first), class, bytes).unwrap_err().kind();
@@ -319,11 +343,11 @@ fn what_must_not_be_stored_or_does_not_fit_is_refused_and_changes_nothing() {
 #[test]
 fn one_file_has_one_writer_and_belongs_to_one_channel() {
     let (_folder, path) = fresh();
-    let (writer, _) = JournalWriter::open(&path, &opening(Encoding::PcmS16Le)).unwrap();
-    let error = JournalWriter::open(&path, &opening(Encoding::PcmS16Le)).unwrap_err();
+    let (writer, _) = open(&path, &opening(Encoding::PcmS16Le)).unwrap();
+    let error = open(&path, &opening(Encoding::PcmS16Le)).unwrap_err();
     assert!(matches!(error, MediaError::AlreadyOpen { .. }), "{error}");
     drop(writer);
-    let error = JournalWriter::open(&path, &opening(Encoding::ALaw)).unwrap_err();
+    let error = open(&path, &opening(Encoding::ALaw)).unwrap_err();
     assert!(matches!(error, MediaError::Mismatch { .. }), "{error}");
 }
 
@@ -339,7 +363,7 @@ fn a_newer_format_is_refused_with_a_plain_message() {
         error.to_string().ends_with("has format version 3; this release reads up to 2: use a newer one"),
         "{error}"
     );
-    assert!(JournalWriter::open(&path, &opening(Encoding::PcmS16Le)).is_err());
+    assert!(open(&path, &opening(Encoding::PcmS16Le)).is_err());
     assert_eq!(fs::read(&path).unwrap(), newer);
 }
 
@@ -347,7 +371,7 @@ fn a_newer_format_is_refused_with_a_plain_message() {
 fn a_place_that_cannot_be_written_is_a_typed_error_that_names_it() {
     let (folder, path) = fresh();
     fs::write(path.parent().unwrap(), b"a file where a folder must be").unwrap();
-    let error = JournalWriter::open(&path, &opening(Encoding::PcmS16Le)).unwrap_err();
+    let error = open(&path, &opening(Encoding::PcmS16Le)).unwrap_err();
     assert!(error.to_string().contains(&folder.path().display().to_string()), "{error}");
     let of = |kind: std::io::ErrorKind| MediaError::of(Path::new("x"), "write", kind.into());
     assert!(matches!(of(std::io::ErrorKind::StorageFull), MediaError::DiskFull { .. }));
@@ -366,9 +390,9 @@ fn a_full_disk_is_told_as_such() {
 #[test]
 fn a_reader_follows_a_file_that_is_being_written() {
     let (_folder, path) = fresh();
-    let (mut writer, _) = JournalWriter::open(&path, &opening(Encoding::MuLaw)).unwrap();
+    let (mut writer, _) = open(&path, &opening(Encoding::MuLaw)).unwrap();
     writer.append(pos(0), IntervalClass::Open, &bytes(0, 10)).unwrap();
-    let mut reader = JournalReader::open(&path).unwrap();
+    let mut reader = reading(&path).unwrap();
     assert_eq!(reader.end(), pos(10));
     writer.append(pos(10), IntervalClass::Open, &bytes(10, 10)).unwrap();
     assert_eq!(reader.read_span(span(5, 20)).unwrap()[0].span, span(5, 20));
@@ -414,7 +438,7 @@ fn the_released_journal_of_version_1_is_read_for_ever() {
     );
     let chain = "f26b6cbe47087c98b04faa6416c3a001240dc927f0bd3c8135b84d08c728851f";
     assert_eq!(hex::encode(verdict.chain), chain);
-    let pieces = JournalReader::open(&fixture).unwrap().read_span(span(0, 31)).unwrap();
+    let pieces = reading(&fixture).unwrap().read_span(span(0, 31)).unwrap();
     assert_eq!(pieces[0].bytes, [bytes(1, 20), bytes(50, 16)].concat());
     assert_eq!(pieces[1].bytes, bytes(90, 12));
 }
@@ -427,7 +451,7 @@ fn runtime() -> tokio::runtime::Runtime {
 fn a_position_is_acknowledged_within_the_time_set_once_it_is_synced() {
     runtime().block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings { sync_every: Duration::from_millis(20), ..Settings::under(folder.path().to_owned()) };
+        let settings = Settings { sync_every: Duration::from_millis(20), ..settings(folder.path()) };
         let journal = AudioJournal::start(settings).unwrap();
         let (channel, cut) = journal.open(opening(Encoding::PcmS16Le)).await.unwrap();
         assert!(cut.is_none());
@@ -453,7 +477,7 @@ fn a_position_is_acknowledged_within_the_time_set_once_it_is_synced() {
 fn channels_share_the_thread_and_each_has_its_own_file_and_errors() {
     runtime().block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let journal = AudioJournal::start(Settings::under(folder.path().to_owned())).unwrap();
+        let journal = AudioJournal::start(settings(folder.path())).unwrap();
         let mut channels = Vec::new();
         for number in 1..=4 {
             let opening = Opening { channel: ChannelId::new(number).unwrap(), ..opening(Encoding::ALaw) };
@@ -481,7 +505,7 @@ fn channels_share_the_thread_and_each_has_its_own_file_and_errors() {
 fn what_is_not_stored_is_noted_in_place_and_is_as_durable_as_samples() {
     runtime().block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let journal = AudioJournal::start(Settings::under(folder.path().to_owned())).unwrap();
+        let journal = AudioJournal::start(settings(folder.path())).unwrap();
         let (channel, _) = journal.open(opening(Encoding::MuLaw)).await.unwrap();
         let mut durable = channel.durable();
         channel.append(pos(0), IntervalClass::Open, bytes(1, 10)).await.unwrap();
@@ -500,7 +524,7 @@ fn what_is_not_stored_is_noted_in_place_and_is_as_durable_as_samples() {
         let path = journal.path(opening(Encoding::MuLaw).hearing, ChannelId::new(1).unwrap());
         let verdict = verify(&path).unwrap();
         assert_eq!((verdict.end, verdict.samples, verdict.version), (pos(60), 15, FORMAT_VERSION));
-        let pieces = JournalReader::open(&path).unwrap().read_span(span(0, 99)).unwrap();
+        let pieces = reading(&path).unwrap().read_span(span(0, 99)).unwrap();
         let seen: Vec<_> = pieces.iter().map(|p| (p.span, p.class)).collect();
         assert_eq!(seen, [(span(0, 10), IntervalClass::Open), (span(50, 55), IntervalClass::Sealed)]);
         let told = Opening { acknowledged: pos(60), ..opening(Encoding::MuLaw) };
@@ -514,7 +538,7 @@ fn what_is_not_stored_is_noted_in_place_and_is_as_durable_as_samples() {
 #[test]
 fn more_samples_than_one_frame_counts_are_skipped_too() {
     let (_folder, path) = fresh();
-    let (mut writer, _) = JournalWriter::open(&path, &opening(Encoding::MuLaw)).unwrap();
+    let (mut writer, _) = open(&path, &opening(Encoding::MuLaw)).unwrap();
     let far = 3 * u64::from(u32::MAX);
     assert_eq!(writer.skip(pos(7), pos(far), Absence::Gap).unwrap(), pos(far));
     writer.append(pos(far), IntervalClass::Open, &bytes(1, 4)).unwrap();
@@ -527,13 +551,13 @@ fn a_journal_of_version_1_goes_on_as_it_is_and_refuses_what_it_has_no_place_for(
     let (_folder, path) = fresh();
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::copy(fixture("journal_v1"), &path).unwrap();
-    let (mut writer, cut) = JournalWriter::open(&path, &opening(Encoding::PcmS16Le)).unwrap();
+    let (mut writer, cut) = open(&path, &opening(Encoding::PcmS16Le)).unwrap();
     assert!(cut.is_none());
     let error = writer.skip(pos(31), pos(40), Absence::Muted).unwrap_err();
     assert!(matches!(error, MediaError::OldFormat { version: 1, .. }), "{error}");
     assert_eq!(writer.append(pos(31), IntervalClass::Open, &bytes(4, 8)).unwrap(), pos(35));
     writer.close().unwrap();
     assert_eq!(verify(&path).unwrap().version, 1);
-    let pieces = JournalReader::open(&path).unwrap().read_span(span(25, 40)).unwrap();
+    let pieces = reading(&path).unwrap().read_span(span(25, 40)).unwrap();
     assert_eq!(pieces.iter().map(|p| p.span).collect::<Vec<_>>(), [span(25, 31), span(31, 35)]);
 }

@@ -1,9 +1,11 @@
 //! Appends to one journal and recovers it after a crash.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{self, BufReader, Seek, SeekFrom, Write},
-    path::{Path, PathBuf},
+    fs::{File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::FileExt,
+    path::Path,
+    sync::Arc,
 };
 
 use jiff::Timestamp;
@@ -11,11 +13,14 @@ use jiff::Timestamp;
 use super::{
     Absence, MediaError, TailCut,
     format::{
-        FORMAT_VERSION, FRAME_FOOTER_BYTES, HEADER_BYTES, MAX_PAYLOAD_BYTES, chain_next, chain_start,
-        frame::{Epoch, FrameHeader, FrameKind, class_for},
+        FORMAT_VERSION, HEADER_BYTES, MAX_PAYLOAD_BYTES, chain_start,
+        destruction::Destruction,
+        frame::{FrameKind, class_for},
         head::FileHeader,
     },
-    frames::{FrameReader, Verdict},
+    frames::Verdict,
+    pen::{Buffers, Pen, PendingSync, Place},
+    recover::{check_acknowledged, verify_for, write_again},
 };
 use crate::{
     domain::{
@@ -24,8 +29,15 @@ use crate::{
         id::{ChannelId, HearingId},
         time::SamplePos,
     },
-    record::seal::{CipherId, KeyId},
+    record::{
+        disk::{make_folder, sync_folder},
+        keys::KeyStore,
+        seal::{CipherId, KeyId},
+    },
 };
+
+/// The longest audio that one key seals: what an order to destroy must at most write again at each of its ends.
+const KEY_SECONDS: u64 = 10;
 
 /// What a writer needs to know of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,31 +59,22 @@ pub struct Opening {
 /// The one writer of a file. Not synced until [`JournalWriter::sync`] says so.
 #[derive(Debug)]
 pub struct JournalWriter {
-    file: File,
-    path: PathBuf,
-    /// Of the file's format: one begun by an earlier release goes on as it is.
-    version: u16,
+    pub(super) pen: Pen,
     format: AudioFormat,
-    sequence: u64,
-    next_sample: SamplePos,
-    chain: [u8; 32],
-    /// Bytes written.
-    offset: u64,
-    /// Bytes known to be on disk.
-    synced: u64,
-    failed: bool,
-    frame: Vec<u8>,
+    /// An order to destroy that is on disk and is not carried out yet.
+    pub(super) unfinished: Option<Destruction>,
 }
 
 impl JournalWriter {
     /// Opens the journal at `path`, or makes it with its folder. An existing one is verified from its start (one read and
-    /// SHA-256 of the file); a half-written tail is cut and told of. When this returns, header, cut and the new epoch are
-    /// on disk.
+    /// SHA-256 of the file); a half-written tail is cut and told of; what was ordered to be destroyed is. When this returns,
+    /// header, cut and the new epoch are on disk.
     ///
     /// # Errors
     /// [`MediaError::Damaged`] and [`MediaError::AcknowledgedLost`] leave the file as it is; [`MediaError::AlreadyOpen`],
-    /// [`MediaError::Mismatch`], [`MediaError::NewerFormat`], [`MediaError::DiskFull`], [`MediaError::ReadOnly`].
-    pub fn open(path: &Path, opening: &Opening) -> Result<(Self, Option<TailCut>), MediaError> {
+    /// [`MediaError::Mismatch`], [`MediaError::NewerFormat`], [`MediaError::DiskFull`], [`MediaError::ReadOnly`],
+    /// [`MediaError::Key`].
+    pub fn open(path: &Path, opening: &Opening, keys: &Arc<KeyStore>) -> Result<(Self, Option<TailCut>), MediaError> {
         let fail = |action| move |e| MediaError::of(path, action, e);
         if let Some(folder) = path.parent() {
             make_folder(folder)?;
@@ -88,81 +91,98 @@ impl JournalWriter {
         if length < HEADER_BYTES as u64 {
             check_acknowledged(path, opening, SamplePos::ZERO)?;
             file.set_len(0).map_err(fail("cut"))?;
-            let mut writer = Self::begin(file, path, opening)?;
-            writer.write_epoch(opening, 0, length)?;
+            let writer = Self::begin(file, path, opening, keys, length)?;
             let cut = TailCut { offset: 0, bytes: length, after: SamplePos::ZERO };
             return Ok((writer, (length > 0).then_some(cut)));
         }
-        let verdict = verify_for(&file, path, opening)?;
-        let mut writer = Self::resume(file, path, opening, &verdict)?;
-        writer.write_epoch(opening, verdict.epochs, verdict.tail_bytes)?;
+        let (verdict, doomed) = verify_for(&file, path, opening)?;
+        let writer = Self::resume(file, path, opening, keys, &verdict, &doomed)?;
         let cut = TailCut { offset: verdict.bytes, bytes: verdict.tail_bytes, after: verdict.end };
         Ok((writer, (verdict.tail_bytes > 0).then_some(cut)))
     }
 
-    fn begin(mut file: File, path: &Path, opening: &Opening) -> Result<Self, MediaError> {
+    fn begin(
+        file: File,
+        path: &Path,
+        opening: &Opening,
+        keys: &Arc<KeyStore>,
+        cut_bytes: u64,
+    ) -> Result<Self, MediaError> {
+        let key = keys.draw(opening.hearing)?;
         let header = FileHeader {
             version: FORMAT_VERSION,
             hearing: opening.hearing,
             channel: opening.channel,
             format: opening.format,
-            cipher: CipherId::NONE,
-            key: KeyId::NONE,
+            cipher: CipherId::XCHACHA20_POLY1305,
+            key: key.id(),
             class: IntervalClass::Open,
             created_at: opening.now,
         }
         .encode();
-        file.seek(SeekFrom::Start(0))
-            .and_then(|_| file.write_all(&header))
-            .map_err(|e| MediaError::of(path, "write", e))?;
-        Ok(Self {
-            file,
-            path: path.to_owned(),
-            version: FORMAT_VERSION,
-            format: opening.format,
+        file.write_all_at(&header, 0).map_err(|e| MediaError::of(path, "write", e))?;
+        let place = Place {
             sequence: 0,
+            epochs: 0,
             next_sample: SamplePos::ZERO,
             chain: chain_start(&header),
             offset: HEADER_BYTES as u64,
-            synced: 0,
-            failed: false,
-            frame: Vec::new(),
-        })
+        };
+        let mut writer = Self::at(file, path, opening, keys, FORMAT_VERSION, place);
+        writer.pen.begin_epoch(Some(key), opening.nonce_prefix, cut_bytes)?;
+        writer.sync()?;
+        path.parent().map_or(Ok(()), sync_folder)?;
+        Ok(writer)
     }
 
-    fn resume(mut file: File, path: &Path, opening: &Opening, verdict: &Verdict) -> Result<Self, MediaError> {
+    /// What no frame calls synced is written once more before it is trusted: after a failed sync the kernel may show bytes
+    /// that are not on the disk, and would call the next sync of them good.
+    fn resume(
+        file: File,
+        path: &Path,
+        opening: &Opening,
+        keys: &Arc<KeyStore>,
+        verdict: &Verdict,
+        doomed: &[KeyId],
+    ) -> Result<Self, MediaError> {
         file.set_len(verdict.bytes)
+            .and_then(|()| write_again(&file, verdict.synced, verdict.bytes))
             .and_then(|()| file.sync_all())
-            .and_then(|()| file.seek(SeekFrom::Start(verdict.bytes)))
             .map_err(|e| MediaError::of(path, "cut", e))?;
-        Ok(Self {
-            file,
-            path: path.to_owned(),
-            version: verdict.version,
-            format: opening.format,
+        // Also those that seem destroyed: see `KeyStore::destroy`.
+        keys.destroy(opening.hearing, doomed)?;
+        let place = Place {
             sequence: verdict.frames,
+            epochs: verdict.epochs,
             next_sample: verdict.end,
             chain: verdict.chain,
             offset: verdict.bytes,
-            synced: verdict.bytes,
-            failed: false,
-            frame: Vec::new(),
-        })
+        };
+        let mut writer = Self::at(file, path, opening, keys, verdict.version, place);
+        writer.pen.synced = verdict.bytes;
+        let key = if writer.pen.seals() { Some(keys.draw(opening.hearing)?) } else { None };
+        writer.pen.begin_epoch(key, opening.nonce_prefix, verdict.tail_bytes)?;
+        writer.sync()?;
+        path.parent().map_or(Ok(()), sync_folder)?;
+        Ok(writer)
     }
 
-    /// The epoch is on disk, with the file's name in its folder, before a sample of it is taken.
-    fn write_epoch(&mut self, opening: &Opening, number: u32, cut_bytes: u64) -> Result<(), MediaError> {
-        let epoch = Epoch {
-            number,
-            cipher: CipherId::NONE,
-            key: KeyId::NONE,
-            nonce_prefix: opening.nonce_prefix,
+    fn at(file: File, path: &Path, opening: &Opening, keys: &Arc<KeyStore>, version: u16, place: Place) -> Self {
+        let pen = Pen {
+            file: Arc::new(file),
+            path: path.to_owned(),
+            hearing: opening.hearing,
+            keys: Arc::clone(keys),
             opened_at: opening.now,
-            cut_bytes,
+            version,
+            width: opening.format.encoding.bytes_per_sample(),
+            place,
+            sealing: None,
+            synced: 0,
+            failed: None,
+            buffers: Buffers::default(),
         };
-        self.write_frame(FrameKind::Epoch, IntervalClass::Open, (self.next_sample, 0), &epoch.encode())?;
-        self.sync()?;
-        self.path.parent().map_or(Ok(()), sync_folder)
+        Self { pen, format: opening.format, unfinished: None }
     }
 
     /// Appends the samples in `bytes`, the first of which is `first_sample`; samples may be missing before it. Gives the
@@ -170,15 +190,15 @@ impl JournalWriter {
     ///
     /// # Errors
     /// [`MediaError::OutOfOrder`], [`MediaError::Length`] and [`MediaError::NotStored`] leave the journal as it was. After
-    /// [`MediaError::DiskFull`] the frame is taken back and the call can be made again; where that fails too,
-    /// [`MediaError::Failed`] follows.
+    /// [`MediaError::DiskFull`] what was written is taken back and the call can be made again; where that fails too, every
+    /// later call says so.
     pub fn append(
         &mut self,
         first_sample: SamplePos,
         class: IntervalClass,
         bytes: &[u8],
     ) -> Result<SamplePos, MediaError> {
-        let width = self.format.encoding.bytes_per_sample();
+        let width = self.pen.width;
         match class {
             IntervalClass::Open | IntervalClass::Sealed => {}
             IntervalClass::OffRecord | IntervalClass::Muted => return Err(MediaError::NotStored { class }),
@@ -186,17 +206,20 @@ impl JournalWriter {
         if bytes.is_empty() || !bytes.len().is_multiple_of(width) || bytes.len() > MAX_PAYLOAD_BYTES {
             return Err(MediaError::Length { bytes: bytes.len(), bytes_per_sample: width });
         }
-        if first_sample < self.next_sample {
-            return Err(MediaError::OutOfOrder { expected: self.next_sample, got: first_sample });
+        if first_sample < self.pen.place.next_sample {
+            return Err(MediaError::OutOfOrder { expected: self.pen.place.next_sample, got: first_sample });
         }
-        self.write_audio(first_sample, class, bytes)?;
-        Ok(self.next_sample)
-    }
-
-    fn write_audio(&mut self, first: SamplePos, class: IntervalClass, bytes: &[u8]) -> Result<(), MediaError> {
-        let samples = bytes.len() / self.format.encoding.bytes_per_sample();
-        let samples = u32::try_from(samples).expect("a payload has at most 2^20 bytes");
-        self.write_frame(FrameKind::Audio, class, (first, samples), bytes)
+        let longest = KEY_SECONDS * u64::from(self.format.rate.hz());
+        self.pen.or_take_back(|pen| {
+            let (mut first, mut rest) = (first_sample, bytes);
+            while !rest.is_empty() {
+                let room = usize::try_from(pen.key_for(class, first, longest)?).unwrap_or(usize::MAX);
+                let (now, later) = rest.split_at(rest.len().min(room.saturating_mul(width)));
+                pen.write_samples(FrameKind::Audio, class, first, now)?;
+                (first, rest) = (pen.place.next_sample, later);
+            }
+            Ok(first)
+        })
     }
 
     /// Notes that nothing is stored from `first` up to `to`, and why; also that nothing came between what is stored and
@@ -206,87 +229,47 @@ impl JournalWriter {
     /// [`MediaError::OutOfOrder`] for a `first` before the next sample, or a `to` before it; [`MediaError::OldFormat`];
     /// otherwise as [`JournalWriter::append`].
     pub fn skip(&mut self, first: SamplePos, to: SamplePos, why: Absence) -> Result<SamplePos, MediaError> {
-        if first < self.next_sample {
-            return Err(MediaError::OutOfOrder { expected: self.next_sample, got: first });
+        let next = self.pen.place.next_sample;
+        if first < next {
+            return Err(MediaError::OutOfOrder { expected: next, got: first });
         }
         if to < first {
             return Err(MediaError::OutOfOrder { expected: first, got: to });
         }
-        if self.version < FrameKind::Skipped.since() {
-            let (path, version) = (self.path.clone(), self.version);
-            return Err(MediaError::OldFormat { path, version, action: "note what is not stored" });
-        }
-        let mut first = first;
-        // Half a day at 96 kHz fits into one frame.
-        while first < to {
-            let samples = u32::try_from(to.index() - first.index()).unwrap_or(u32::MAX);
-            self.write_frame(FrameKind::Skipped, class_for(why), (first, samples), &[])?;
-            first = self.next_sample;
-        }
-        Ok(self.next_sample)
-    }
-
-    /// Writes a frame of `samples.1` samples from `samples.0` on.
-    fn write_frame(
-        &mut self,
-        kind: FrameKind,
-        class: IntervalClass,
-        (first_sample, samples): (SamplePos, u32),
-        payload: &[u8],
-    ) -> Result<(), MediaError> {
-        if self.failed {
-            return Err(MediaError::Failed { path: self.path.clone() });
-        }
-        let header = FrameHeader {
-            kind,
-            class,
-            payload_bytes: u32::try_from(payload.len()).expect("a payload has at most 2^20 bytes"),
-            samples,
-            sequence: self.sequence,
-            first_sample,
-            synced: self.synced,
-        };
-        let raw = header.encode();
-        let chain = chain_next(&self.chain, &raw, payload);
-        self.frame.clear();
-        self.frame.reserve(raw.len() + payload.len() + FRAME_FOOTER_BYTES);
-        self.frame.extend_from_slice(&raw);
-        self.frame.extend_from_slice(payload);
-        self.frame.extend_from_slice(&chain);
-        let crc = crc32c::crc32c(&self.frame[raw.len()..]);
-        self.frame.extend_from_slice(&crc.to_le_bytes());
-        self.file.write_all(&self.frame).map_err(|e| self.take_back(e))?;
-        self.offset += self.frame.len() as u64;
-        self.sequence += 1;
-        self.chain = chain;
-        self.next_sample = header.end_sample();
-        Ok(())
-    }
-
-    /// Takes a part of a frame off the file, so that the next one follows the last whole one.
-    fn take_back(&mut self, error: io::Error) -> MediaError {
-        let back = self.file.set_len(self.offset).and_then(|()| self.file.seek(SeekFrom::Start(self.offset)));
-        self.failed = back.is_err();
-        MediaError::of(&self.path, "write", error)
+        self.pen.needs(FrameKind::Skipped, "note what is not stored")?;
+        self.pen.or_take_back(|pen| {
+            let mut first = first;
+            // Half a day at 96 kHz fits into one frame.
+            while first < to {
+                let samples = u32::try_from(to.index() - first.index()).unwrap_or(u32::MAX);
+                pen.write_frame(FrameKind::Skipped, class_for(why), (first, samples), &[])?;
+                first = pen.place.next_sample;
+            }
+            Ok(pen.place.next_sample)
+        })
     }
 
     /// Puts all that was written on disk. Gives the position through which the samples are safe.
     ///
     /// # Errors
-    /// What the system said. The kernel may drop what it could not write and call the next sync good
-    /// (<https://wiki.postgresql.org/wiki/Fsync_Errors>), so that after a failed sync nothing is taken any more.
+    /// What the system said; after that nothing is taken any more.
     pub fn sync(&mut self) -> Result<SamplePos, MediaError> {
-        if self.failed {
-            return Err(MediaError::Failed { path: self.path.clone() });
-        }
-        if self.synced < self.offset {
-            self.file.sync_data().map_err(|e| {
-                self.failed = true;
-                MediaError::of(&self.path, "sync", e)
-            })?;
-            self.synced = self.offset;
-        }
-        Ok(self.next_sample)
+        self.pen.sync()
+    }
+
+    /// The sync that all that was written so far needs; `None` where it is on disk, or where the disk failed. While it runs,
+    /// more can be written.
+    #[must_use]
+    pub fn pending_sync(&self) -> Option<PendingSync> {
+        self.pen.pending_sync()
+    }
+
+    /// Takes note of how a sync came out. Gives the position through which the samples are safe.
+    ///
+    /// # Errors
+    /// As [`JournalWriter::sync`].
+    pub fn settle(&mut self, pending: &PendingSync, outcome: io::Result<()>) -> Result<SamplePos, MediaError> {
+        self.pen.settle(pending, outcome)
     }
 
     /// Syncs, and writes that all is synced, so that any later damage is told from a torn tail.
@@ -295,61 +278,33 @@ impl JournalWriter {
     /// As [`JournalWriter::append`] and [`JournalWriter::sync`].
     pub fn close(mut self) -> Result<SamplePos, MediaError> {
         self.sync()?;
-        self.write_frame(FrameKind::Closed, IntervalClass::Open, (self.next_sample, 0), &[])?;
+        self.pen.or_take_back(|pen| {
+            pen.write_frame(FrameKind::Closed, IntervalClass::Open, (pen.place.next_sample, 0), &[])
+        })?;
         self.sync()
+    }
+
+    /// Whether the disk failed so that only opening the file again helps.
+    #[must_use]
+    pub const fn failed(&self) -> bool {
+        self.pen.failed.is_some()
     }
 
     /// The sample that comes next.
     #[must_use]
     pub const fn next_sample(&self) -> SamplePos {
-        self.next_sample
+        self.pen.place.next_sample
     }
 
     /// Whether something is written that is not synced.
     #[must_use]
     pub const fn dirty(&self) -> bool {
-        self.synced < self.offset
+        self.pen.synced < self.pen.place.offset
     }
 
     /// Where the file lies.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.pen.path
     }
-}
-
-/// Verifies the whole of an existing file, and that it is the one asked for.
-fn verify_for(file: &File, path: &Path, opening: &Opening) -> Result<Verdict, MediaError> {
-    let mut frames = FrameReader::new(BufReader::with_capacity(1 << 18, file), path)?;
-    let header = *frames.header();
-    if (header.hearing, header.channel, header.format) != (opening.hearing, opening.channel, opening.format) {
-        return Err(MediaError::Mismatch { path: path.to_owned() });
-    }
-    if header.cipher != CipherId::NONE {
-        return Err(MediaError::Cipher { path: path.to_owned(), cipher: header.cipher });
-    }
-    let verdict = frames.verify()?;
-    check_acknowledged(path, opening, verdict.end)?;
-    Ok(verdict)
-}
-
-fn check_acknowledged(path: &Path, opening: &Opening, found: SamplePos) -> Result<(), MediaError> {
-    let acknowledged = opening.acknowledged;
-    if found < acknowledged {
-        return Err(MediaError::AcknowledgedLost { path: path.to_owned(), acknowledged, found });
-    }
-    Ok(())
-}
-
-/// Makes `folder`, and syncs its parent so that the name is there after a power cut.
-fn make_folder(folder: &Path) -> Result<(), MediaError> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    fs::create_dir_all(folder).map_err(|e| MediaError::of(folder, "make", e))?;
-    folder.parent().map_or(Ok(()), sync_folder)
-}
-
-fn sync_folder(folder: &Path) -> Result<(), MediaError> {
-    File::open(folder).and_then(|f| f.sync_all()).map_err(|e| MediaError::of(folder, "sync", e))
 }

@@ -84,6 +84,15 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
     /// As [`RecordStore::entries`].
     async fn hearing(&self, id: HearingId) -> Result<HearingSummary, RecordError>;
 
+    /// Destroys the texts of the entries `seqs`, all of which must hold one; those destroyed before are passed over. The entries
+    /// stay, and are read as [`Change::SegmentDestroyed`] from then on. When it returns no text of theirs can be read any more,
+    /// from whatever copy of the database.
+    ///
+    /// # Errors
+    /// [`RecordError::HearingUnknown`], [`RecordError::NoText`] and [`RecordError::PlainText`] destroy nothing;
+    /// [`RecordError::Keys`] may leave some destroyed: ask again.
+    async fn destroy_texts(&self, hearing: HearingId, seqs: Vec<EntrySeq>) -> Result<(), RecordError>;
+
     /// Wakes whoever waits when an entry is added. The value is the last entry appended since this store was opened
     /// (`EntrySeq::START` before): subscribe first, then read to the end, then wait.
     fn subscribe(&self, hearing: HearingId) -> watch::Receiver<EntrySeq>;
@@ -114,6 +123,8 @@ pub enum Flaw {
     FlaggedWords,
     /// Stored audio of an interval of which nothing is stored.
     NothingStored,
+    /// What stands for a destroyed text when it is read.
+    OnlyRead,
 }
 
 impl fmt::Display for Flaw {
@@ -126,6 +137,7 @@ impl fmt::Display for Flaw {
             Self::Rate(channel) => write!(f, "the segment's sample rate is not that of channel {channel}"),
             Self::NotFinite => f.write_str("a figure is not a finite number"),
             Self::FlaggedWords => f.write_str("a flag stands on words that the segment does not have"),
+            Self::OnlyRead => f.write_str("it is what is read in place of a destroyed text, and is never added"),
             Self::NothingStored => f.write_str("audio that is off the record or muted cannot be stored"),
         }
     }
@@ -193,6 +205,31 @@ pub enum RecordError {
         /// Why.
         #[source]
         source: SealError,
+    },
+    /// The keys of a hearing cannot be destroyed.
+    #[error("texts of hearing {hearing} cannot be destroyed")]
+    Keys {
+        /// Which hearing.
+        hearing: HearingId,
+        /// Why.
+        #[source]
+        source: SealError,
+    },
+    /// The entry holds no text that could be destroyed.
+    #[error("entry {} of hearing {hearing} holds no text", seq.number())]
+    NoText {
+        /// Which hearing.
+        hearing: HearingId,
+        /// Which entry.
+        seq: EntrySeq,
+    },
+    /// The text was written by a release that did not seal it, into a database that is never changed.
+    #[error("the text of entry {} of hearing {hearing} lies plain, from an earlier release, and cannot be destroyed", seq.number())]
+    PlainText {
+        /// Which hearing.
+        hearing: HearingId,
+        /// Which entry.
+        seq: EntrySeq,
     },
     /// A change cannot be written as JSON.
     #[error("{change} of hearing {hearing} cannot be written")]
@@ -267,7 +304,9 @@ impl Fault for RecordError {
             Self::Invalid { .. } => FaultKind::Invalid,
             Self::Busy { retry_after } => FaultKind::Overloaded { retry_after: *retry_after },
             Self::Stopped | Self::Open { .. } => FaultKind::Unavailable,
-            Self::Seal { source, .. } => source.kind(),
+            Self::Seal { source, .. } | Self::Keys { source, .. } => source.kind(),
+            Self::NoText { .. } => FaultKind::NotFound,
+            Self::PlainText { .. } => FaultKind::Unimplemented,
             Self::Damaged { .. } => FaultKind::DataLoss,
             Self::NewerSchema { .. } | Self::Foreign { .. } => FaultKind::Conflict,
             Self::Database { source, .. } => database_kind(source),

@@ -6,7 +6,7 @@ use crate::{
         change::{Change, EntrySeq},
         id::HearingId,
     },
-    record::seal::{SealContext, Sealed, Sealer},
+    record::seal::{SealContext, SealError, Sealed, Sealer},
 };
 
 /// The version this release writes: the byte 1 and the JSON of a [`Change`].
@@ -36,7 +36,10 @@ pub(super) fn open(sealer: &dyn Sealer, context: &SealContext<'_>, sealed: &Seal
     if context.payload_version != PAYLOAD_VERSION {
         return Err(damaged("payload version"));
     }
-    let plain = sealer.open(context, sealed).map_err(|source| RecordError::Seal { hearing, seq, source })?;
+    let plain = match sealer.open(context, sealed) {
+        Err(SealError::Destroyed { .. }) if context.kind == Change::TEXT => return Ok(Change::SegmentDestroyed {}),
+        opened => opened.map_err(|source| RecordError::Seal { hearing, seq, source })?,
+    };
     let Some((1, json)) = plain.split_first() else { return Err(damaged("payload")) };
     // The parser's message may quote the payload, which must not come into a log.
     let change: Change = serde_json::from_slice(json).map_err(|_quoting| damaged("payload"))?;

@@ -56,7 +56,8 @@ impl Head {
             | Change::AudioMissing { .. }
             | Change::InputEnded { .. }
             | Change::AudioConflict { .. }
-            | Change::SegmentCommitted { .. } => {}
+            | Change::SegmentCommitted { .. }
+            | Change::SegmentDestroyed {} => {}
         }
     }
 }
@@ -98,7 +99,8 @@ pub(super) fn check(
         | Change::InputEnded { .. }
         | Change::AudioConflict { .. }
         | Change::SegmentCommitted { .. }
-        | Change::HearingClosed {} => Ok(()),
+        | Change::HearingClosed {}
+        | Change::SegmentDestroyed {} => Ok(()),
     }
 }
 
@@ -119,7 +121,8 @@ fn may_follow_closing(head: &Head, change: &Change) -> bool {
         | Change::InputEnded { .. }
         | Change::AudioConflict { .. }
         | Change::AudioStored { .. }
-        | Change::HearingClosed {} => false,
+        | Change::HearingClosed {}
+        | Change::SegmentDestroyed {} => false,
     }
 }
 
@@ -151,6 +154,7 @@ fn flaw(head: &Head, change: &Change) -> Option<Flaw> {
         | Change::RecognitionEnded {}
         | Change::LoadStepped { .. }
         | Change::HearingClosed {} => None,
+        Change::SegmentDestroyed {} => Some(Flaw::OnlyRead),
     }
 }
 

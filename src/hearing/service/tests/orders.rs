@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     domain::change::{GapReason, Order},
     hearing::orders::{Placed, Request, Start, Unlawful},
-    record::{ledger::Account, media::reader::JournalReader},
+    record::ledger::Account,
 };
 
 fn request(start: Start, end: Option<u64>, class: IntervalClass) -> Request {
@@ -38,9 +38,9 @@ fn intervals(placed: &Placed) -> Vec<(u64, Option<u64>, IntervalClass)> {
 
 /// What the journal holds: each run of samples with its bytes.
 fn stored(hearings: &Hearings, hearing: HearingId, end: u64) -> Vec<(u64, u64, Vec<u8>)> {
-    let path = hearings.parts.journal.path(hearing, ChannelId::new(1).unwrap());
+    let place = hearings.parts.journal.place(hearing, ChannelId::new(1).unwrap());
     let whole = Span::new(SamplePos::ZERO, SamplePos::new(end)).unwrap();
-    let pieces = JournalReader::open(&path).unwrap().read_span(whole).unwrap();
+    let pieces = place.open().unwrap().read_span(whole).unwrap();
     pieces.into_iter().map(|p| (p.span.start().index(), p.span.end().index(), p.bytes)).collect()
 }
 
@@ -171,4 +171,123 @@ async fn what_was_said_in_closed_session_is_seen_with_the_token_alone() {
     assert_eq!(exported("").await, ["open"]);
     let opening = hearings.order(hearing, request(at(0), Some(100), IntervalClass::Open), by()).await.unwrap_err();
     assert!(matches!(opening, HearingError::Order { why: Unlawful::Unsealing { .. } }), "{opening}");
+}
+
+/// Loud samples that can be told apart: `from..to` of them.
+fn voice(from: i32, to: i32) -> Vec<u8> {
+    (from..to)
+        .flat_map(|n| (20_000 + i16::try_from(n.wrapping_mul(7_919).rem_euclid(9_973)).unwrap()).to_le_bytes())
+        .collect()
+}
+
+/// Every file under the folder with its bytes.
+fn everything(folder: &TempDir) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.path().to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { found.push((path.clone(), std::fs::read(&path).unwrap())) }
+        }
+    }
+    found
+}
+
+/// When an order comes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Moment {
+    Spoken,
+    Ended,
+    Closed,
+}
+
+/// Streams the voice and orders at this moment that a part of it is off the record.
+async fn ordered_late(
+    hearings: &Arc<Hearings>,
+    hearing: HearingId,
+    voice: &[u8],
+    (late, moment): (Request, Moment),
+) -> Placed {
+    let mut stream = hearings.stream(hearing, "", by()).await.unwrap();
+    stream.audio.audio(1, None, &voice[..140_000]).await.unwrap();
+    let mut placed = Placed::default();
+    if moment == Moment::Spoken {
+        stream.channels[0].durable.wait_for(|d| d.index() == 70_000).await.unwrap();
+        placed = order(hearings, hearing, late.clone()).await;
+    }
+    stream.audio.audio(1, None, &voice[140_000..]).await.unwrap();
+    let end = stream.audio.finish().await.unwrap()[0].1;
+    stream.channels[0].settled.wait_for(|at| *at >= end).await.unwrap();
+    if moment == Moment::Ended {
+        assert_eq!(segments(hearings, hearing).await.len(), 1);
+        placed = order(hearings, hearing, late.clone()).await;
+    }
+    hearings.close(hearing, by()).await.unwrap();
+    if moment == Moment::Closed { order(hearings, hearing, late).await } else { placed }
+}
+
+#[tokio::test]
+async fn a_late_order_destroys_samples_and_text_and_the_rest_is_as_if_it_had_come_in_time() {
+    let loud = voice(0, 96_000);
+    let late = request(at(20_001), Some(60_007), IntervalClass::OffRecord);
+    let timely = {
+        let folder = TempDir::new().unwrap();
+        let hearings = hearings(&folder);
+        let hearing = opened(&hearings).await;
+        let mut stream = hearings.stream(hearing, "", by()).await.unwrap();
+        order(&hearings, hearing, late.clone()).await;
+        stream.audio.audio(1, None, &loud).await.unwrap();
+        drop(stream);
+        hearings.close(hearing, by()).await.unwrap();
+        segments(&hearings, hearing).await
+    };
+    for moment in [Moment::Spoken, Moment::Ended, Moment::Closed] {
+        let folder = TempDir::new().unwrap();
+        let hearings = hearings(&folder);
+        let hearing = opened(&hearings).await;
+        let placed = ordered_late(&hearings, hearing, &loud, (late.clone(), moment)).await;
+        let gone = |change: &Change| match change {
+            Change::AudioDestroyed { span, class, .. } => Some((span.start().index(), span.end().index(), *class)),
+            _ => None,
+        };
+        let gone: Vec<_> = placed.changes.iter().filter_map(gone).collect();
+        assert_eq!(gone, [(20_001, 60_007, IntervalClass::OffRecord)], "{moment:?}");
+        assert_eq!(segments(&hearings, hearing).await, timely, "{moment:?}");
+        let kept = [(0, 20_001, loud[..40_002].to_vec()), (60_007, 96_000, loud[120_014..].to_vec())];
+        assert!(stored(&hearings, hearing, 96_000) == kept, "{moment:?}");
+        assert!(accounts(&hearings, hearing).await.contains(&(20_001, 60_007, Account::OffRecord)), "{moment:?}");
+        let canary = &loud[60_000..60_064];
+        for (path, bytes) in everything(&folder) {
+            assert!(!bytes.windows(canary.len()).any(|w| w == canary), "{moment:?}: {} holds it", path.display());
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_a_crash_interrupted_is_carried_out_at_the_next_start() {
+    let folder = TempDir::new().unwrap();
+    let hearing = {
+        let hearings = hearings(&folder);
+        let hearing = opened(&hearings).await;
+        let mut stream = hearings.stream(hearing, "", by()).await.unwrap();
+        stream.audio.audio(1, None, &voice(0, 64_000)).await.unwrap();
+        let end = stream.audio.finish().await.unwrap()[0].1;
+        stream.channels[0].settled.wait_for(|at| *at >= end).await.unwrap();
+        // The order is in the record, and then the power goes.
+        let Request { end, class, order, .. } = request(at(1_000), Some(50_000), IntervalClass::OffRecord);
+        let (channel, first_sample) = (ChannelId::new(1).unwrap(), SamplePos::new(1_000));
+        let began = Change::IntervalBegan { channel, first_sample, class, end, order: Some(order) };
+        append(&hearings.parts, hearing, began, &by(), Purpose::Alteration).await.unwrap();
+        crash(&hearings, hearing).await;
+        hearing
+    };
+    let hearings = hearings(&folder);
+    hearings.recover().await.unwrap();
+    let destroyed = hearings.parts.store.entries_named(hearing, "audio_destroyed").await.unwrap();
+    assert_eq!(destroyed.len(), 1);
+    let pieces: Vec<_> = stored(&hearings, hearing, 64_000).iter().map(|p| (p.0, p.1)).collect();
+    assert_eq!(pieces, [(0, 1_000), (50_000, 64_000)]);
+    hearings.close(hearing, by()).await.unwrap();
+    let heard: Vec<_> = segments(&hearings, hearing).await.iter().map(|s| (s.0, s.1)).collect();
+    assert_eq!(heard, [(0, 1_000), (50_000, 64_000)]);
 }

@@ -3,12 +3,13 @@
 use jiff::Timestamp;
 
 use super::{
-    Damage, EPOCH_BYTES, FRAME_FOOTER_BYTES, FRAME_HEADER_BYTES, MARKER, MAX_PAYLOAD_BYTES, array,
+    Damage, EPOCH_BYTES, FRAME_FOOTER_BYTES, FRAME_HEADER_BYTES, MARKER, MAX_STORED_BYTES, array,
     numbers::{class_number, class_of},
 };
 use crate::{
     domain::{change::IntervalClass, time::SamplePos},
     record::{
+        keys::key::NONCE_BYTES,
         media::Absence,
         seal::{CipherId, KeyId},
     },
@@ -25,20 +26,28 @@ pub enum FrameKind {
     Closed,
     /// Samples of which nothing is stored; the class says why. From version 2 on.
     Skipped,
+    /// Samples that stand further up too, sealed with another key. From version 2 on.
+    Restated,
+    /// Which samples are destroyed, and their keys. From version 2 on.
+    Destroyed,
 }
 
 impl FrameKind {
+    const ALL: [Self; 6] = [Self::Epoch, Self::Audio, Self::Closed, Self::Skipped, Self::Restated, Self::Destroyed];
+
     const fn number(self) -> u8 {
         match self {
             Self::Epoch => 1,
             Self::Audio => 2,
             Self::Closed => 3,
             Self::Skipped => 4,
+            Self::Restated => 5,
+            Self::Destroyed => 6,
         }
     }
 
     fn of(number: u8) -> Option<Self> {
-        [Self::Epoch, Self::Audio, Self::Closed, Self::Skipped].into_iter().find(|kind| kind.number() == number)
+        Self::ALL.into_iter().find(|kind| kind.number() == number)
     }
 
     /// The first version of the format that has it.
@@ -46,7 +55,7 @@ impl FrameKind {
     pub const fn since(self) -> u16 {
         match self {
             Self::Epoch | Self::Audio | Self::Closed => 1,
-            Self::Skipped => 2,
+            Self::Skipped | Self::Restated | Self::Destroyed => 2,
         }
     }
 }
@@ -79,7 +88,7 @@ pub struct FrameHeader {
     pub kind: FrameKind,
     /// The class of the samples.
     pub class: IntervalClass,
-    /// Bytes of payload as stored; at most [`MAX_PAYLOAD_BYTES`].
+    /// Bytes of payload as stored; at most [`MAX_STORED_BYTES`].
     pub payload_bytes: u32,
     /// Number of samples that it holds or skips; 0 for other kinds.
     pub samples: u32,
@@ -130,7 +139,7 @@ impl FrameHeader {
             first_sample: SamplePos::new(u64::from_le_bytes(array(bytes, 24))),
             synced: u64::from_le_bytes(array(bytes, 32)),
         };
-        let fits = header.payload_bytes as usize <= MAX_PAYLOAD_BYTES;
+        let fits = header.payload_bytes as usize <= MAX_STORED_BYTES;
         if fits { Ok(header) } else { Err(Damage::FrameValue) }
     }
 
@@ -150,13 +159,13 @@ impl FrameHeader {
 /// What holds from an epoch frame to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Epoch {
-    /// Counts the times that a writer opened the file, from 0.
+    /// Counts the epochs of the file, from 0.
     pub number: u32,
     /// The cipher.
     pub cipher: CipherId,
     /// The key.
     pub key: KeyId,
-    /// The first 16 bytes of every nonce of this epoch, drawn at random.
+    /// The first 16 bytes of every nonce of this epoch, drawn at random for it alone.
     pub nonce_prefix: [u8; 16],
     /// When the writer opened the file, to the microsecond.
     pub opened_at: Timestamp,
@@ -165,6 +174,15 @@ pub struct Epoch {
 }
 
 impl Epoch {
+    /// The nonce of the frame at place `sequence`.
+    #[must_use]
+    pub fn nonce(&self, sequence: u64) -> [u8; NONCE_BYTES] {
+        let mut nonce = [0; NONCE_BYTES];
+        nonce[..16].copy_from_slice(&self.nonce_prefix);
+        nonce[16..].copy_from_slice(&sequence.to_le_bytes());
+        nonce
+    }
+
     /// The payload of its frame.
     #[must_use]
     pub fn encode(&self) -> [u8; EPOCH_BYTES] {

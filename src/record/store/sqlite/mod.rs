@@ -56,6 +56,7 @@ impl SqliteStore {
             sealer: Arc::clone(&sealer),
             watchers: Arc::clone(&watchers),
             heads: HashMap::new(),
+            drawn: Vec::new(),
         };
         thread::Builder::new()
             .name("record".into())
@@ -139,6 +140,14 @@ impl RecordStore for SqliteStore {
 
     async fn hearing(&self, id: HearingId) -> Result<HearingSummary, RecordError> {
         self.read(move |connection, sealer| reader::hearing(connection, sealer, id)).await
+    }
+
+    async fn destroy_texts(&self, hearing: HearingId, seqs: Vec<EntrySeq>) -> Result<(), RecordError> {
+        self.read(move |connection, sealer| {
+            let keys = reader::text_keys(connection, hearing, &seqs)?;
+            sealer.destroy(hearing, &keys).map_err(|source| RecordError::Keys { hearing, source })
+        })
+        .await
     }
 
     fn subscribe(&self, hearing: HearingId) -> watch::Receiver<EntrySeq> {

@@ -198,6 +198,34 @@ pub(super) fn head(
     Ok(Some(head))
 }
 
+/// The keys that the texts of the entries `seqs` are sealed with.
+pub(super) fn text_keys(
+    connection: &Connection,
+    hearing: HearingId,
+    seqs: &[EntrySeq],
+) -> Result<Vec<KeyId>, RecordError> {
+    if last(connection, hearing)? == EntrySeq::START {
+        return Err(RecordError::HearingUnknown { hearing });
+    }
+    let mut statement = connection
+        .prepare_cached("SELECT kind, cipher, key_id FROM entry WHERE hearing = ?1 AND seq = ?2")
+        .map_err(failed)?;
+    let mut keys = Vec::with_capacity(seqs.len());
+    for &seq in seqs {
+        let row = statement.query_row(params![hearing.uuid().as_bytes(), integer(seq.number())], |row| {
+            Ok((row.get::<_, String>(0)?, CipherId::new(row.get(1)?), KeyId::new(row.get(2)?)))
+        });
+        match row.optional().map_err(failed)? {
+            Some((kind, CipherId::NONE, _)) if kind == Change::TEXT => {
+                return Err(RecordError::PlainText { hearing, seq });
+            }
+            Some((kind, _, key)) if kind == Change::TEXT => keys.push(key),
+            Some(_) | None => return Err(RecordError::NoText { hearing, seq }),
+        }
+    }
+    Ok(keys)
+}
+
 /// The newest entry of one kind, of one channel or of none.
 fn newest_of(
     connection: &Connection,

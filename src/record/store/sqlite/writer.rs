@@ -18,7 +18,7 @@ use crate::{
         id::{ChannelId, HearingId},
     },
     record::{
-        seal::Sealer,
+        seal::{KeyId, Sealer},
         store::{RecordError, payload, rules},
     },
 };
@@ -65,6 +65,8 @@ pub(super) struct Writer {
     pub(super) watchers: Arc<Watchers>,
     /// The heads of the hearings that were added to; always what the database says.
     pub(super) heads: HashMap<HearingId, rules::Head>,
+    /// The keys that the transaction under way sealed with.
+    pub(super) drawn: Vec<(HearingId, KeyId)>,
 }
 
 impl Writer {
@@ -127,18 +129,26 @@ impl Writer {
     /// What became of each job: its receipt, or why the rules refuse it. An error is the database's and undoes all.
     fn transact(&mut self, jobs: &[Job]) -> Result<Vec<Result<Receipt, RecordError>>, RecordError> {
         let done = self.try_transact(jobs);
+        let drawn = std::mem::take(&mut self.drawn);
         if done.is_err() {
             self.heads.clear();
+            // What was undone may still lie in the log, sealed: nobody must be able to open it there.
+            for (hearing, key) in drawn {
+                if let Err(error) = self.sealer.destroy(hearing, &[key]) {
+                    tracing::error!(hearing.id = %hearing, error = %error, "the key of an undone change was not destroyed");
+                }
+            }
         }
         done
     }
 
     fn try_transact(&mut self, jobs: &[Job]) -> Result<Vec<Result<Receipt, RecordError>>, RecordError> {
-        let Self { connection, sealer, heads, .. } = self;
+        let Self { connection, sealer, heads, drawn, .. } = self;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let mut results = Vec::with_capacity(jobs.len());
         for job in jobs {
-            results.push(match append(&transaction, sealer.as_ref(), heads, job) {
+            let noting = Noting { sealer: sealer.as_ref(), drawn };
+            results.push(match append(&transaction, noting, heads, job) {
                 Err(error @ RecordError::Database { .. }) => return Err(error),
                 result => result,
             });
@@ -148,21 +158,27 @@ impl Writer {
     }
 }
 
+/// Seals, and notes with which keys.
+struct Noting<'a> {
+    sealer: &'a dyn Sealer,
+    drawn: &'a mut Vec<(HearingId, KeyId)>,
+}
+
 fn append(
     transaction: &Transaction<'_>,
-    sealer: &dyn Sealer,
+    noting: Noting<'_>,
     heads: &mut HashMap<HearingId, rules::Head>,
     job: &Job,
 ) -> Result<Receipt, RecordError> {
     let Job { hearing, change, by, .. } = job;
     if let std::collections::hash_map::Entry::Vacant(place) = heads.entry(*hearing)
-        && let Some(head) = reader::head(transaction, sealer, *hearing)?
+        && let Some(head) = reader::head(transaction, noting.sealer, *hearing)?
     {
         place.insert(head);
     }
     rules::check(*hearing, heads.get(hearing), change, by)?;
     let seq = heads.get(hearing).map_or(EntrySeq::START, |head| head.last).next();
-    insert(transaction, sealer, job, seq)?;
+    insert(transaction, noting, job, seq)?;
     match change {
         Change::HearingOpened { channels, .. } => {
             heads.entry(*hearing).or_insert(rules::Head::opened(channels.clone()))
@@ -174,9 +190,12 @@ fn append(
     Ok(Receipt { hearing: *hearing, seq })
 }
 
-fn insert(transaction: &Transaction<'_>, sealer: &dyn Sealer, job: &Job, seq: EntrySeq) -> Result<(), RecordError> {
+fn insert(transaction: &Transaction<'_>, noting: Noting<'_>, job: &Job, seq: EntrySeq) -> Result<(), RecordError> {
     let Job { hearing, change, by, .. } = job;
-    let sealed = payload::seal(sealer, *hearing, seq, change)?;
+    let sealed = payload::seal(noting.sealer, *hearing, seq, change)?;
+    if sealed.key != KeyId::NONE {
+        noting.drawn.push((*hearing, sealed.key));
+    }
     let mut statement = transaction
         .prepare_cached(
             "INSERT INTO entry (hearing, seq, kind, channel, at, actor_kind, actor, purpose,

@@ -1,0 +1,76 @@
+//! What the record says of the channels of a hearing: where a listener begins, and what is there already.
+
+use std::collections::HashMap;
+
+use super::live::listener::Known;
+use crate::{
+    domain::{
+        change::Change,
+        channel::ChannelSetup,
+        id::ChannelId,
+        time::{SamplePos, Span},
+    },
+    record::{entry::Entry, ledger::begins_recognition},
+};
+
+/// One channel while its record is read.
+#[derive(Default)]
+struct Reading {
+    known: Known,
+    /// The ends of input before which everything had its text.
+    settled: Vec<SamplePos>,
+}
+
+impl Reading {
+    /// Audio is stored through the end of the span; at an end of input that is said when everything before has its text.
+    fn stored(&mut self, span: Span, heard: bool) {
+        self.known.recorded = self.known.recorded.max(span.end());
+        if heard && self.known.cuts.contains(&span.end()) {
+            self.known.start = span.end();
+            self.settled.push(span.end());
+        }
+    }
+
+    /// Samples were destroyed, with the texts that stood on them: what shared an utterance with them is heard anew.
+    fn destroyed(&mut self, span: Span) {
+        let before = self.settled.iter().copied().filter(|at| *at <= span.start()).max();
+        self.known.start = self.known.start.min(before.unwrap_or_default());
+    }
+}
+
+/// What `entries`, the whole record of a hearing, say of each of its channels.
+pub(super) fn known_of(channels: &[ChannelSetup], entries: &[Entry]) -> HashMap<ChannelId, Known> {
+    let mut all: HashMap<ChannelId, Reading> = channels.iter().map(|c| (c.id, Reading::default())).collect();
+    let mut heard = false;
+    for entry in entries {
+        heard |= begins_recognition(&entry.change);
+        let Some(reading) = entry.change.channel().and_then(|channel| all.get_mut(&channel)) else { continue };
+        match &entry.change {
+            Change::AudioStored { span, .. } => reading.stored(*span, heard),
+            Change::InputEnded { at, .. } => reading.known.cuts.push_back(*at),
+            Change::AudioDestroyed { span, .. } => reading.destroyed(*span),
+            Change::SegmentCommitted { segment } => {
+                reading.known.segments.insert(segment.span.start());
+            }
+            Change::HearingOpened { .. }
+            | Change::RecognitionBegan {}
+            | Change::RecognitionEnded {}
+            | Change::LoadStepped { .. }
+            | Change::IntervalBegan { .. }
+            | Change::AudioMissing { .. }
+            | Change::AudioConflict { .. }
+            | Change::SegmentDestroyed {}
+            | Change::HearingClosed {} => {}
+        }
+    }
+    let known = channels.iter().filter_map(|channel| {
+        let mut known = all.remove(&channel.id)?.known;
+        let start = known.start;
+        known.cuts.retain(|cut| *cut > start);
+        // By way of ticks a segment may begin a sample before the cut that it follows.
+        let first = channel.format.rate.sample_at(channel.format.rate.tick_of(start));
+        known.segments.retain(|segment| *segment >= first);
+        Some((channel.id, known))
+    });
+    known.collect()
+}
