@@ -2,7 +2,9 @@
 
 pub mod client;
 mod convert;
+mod dial;
 mod finals;
+pub mod heard;
 pub mod server;
 mod service;
 mod stream;
