@@ -108,7 +108,8 @@ async fn a_full_spool_alarms_and_what_it_could_not_take_is_named() {
     let error = recording.await.unwrap().unwrap_err();
     let RecorderError::Gap { channel, span, why } = error else { panic!("{error}") };
     assert_eq!((channel.number(), why), (1, Absence::NoRoom));
-    assert!((60..70).contains(&(span.start().index() / u64::from(RATE))), "{span:?}");
+    // What is taken together, at most 256 KiB or 16 s, is lost together.
+    assert!((48..66).contains(&(span.start().index() / u64::from(RATE))), "{span:?}");
     // All before the gap was sent; what of it was stored when the recorder stopped is the same.
     for (lane, stored) in server.stored().iter().enumerate() {
         assert!(stored.iter().eq(captured.iter().skip(lane).step_by(CHANNELS).take(stored.len())));

@@ -5,8 +5,9 @@ use tokio::sync::{mpsc, watch};
 use super::{Captured, RecorderError, Source, keeper::Keeper, spool::SpoolError};
 use crate::speech::audio::format;
 
-/// Bytes that are taken together where they wait: one sync for all of them.
-const TOGETHER: usize = 1 << 20;
+/// Bytes that are taken together where they wait: one sync for all of them. No more, since what finds no room is lost together;
+/// no less, so that 16 channels at the highest rate need no more than 50 syncs a second.
+const TOGETHER: usize = 256 << 10;
 
 /// How capturing goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
