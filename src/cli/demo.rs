@@ -12,7 +12,8 @@ use super::{
     engine_settings, models, runtime,
     screen::Screen,
     server_settings,
-    stream::{Pace, Plan, blocks, export, send},
+    stream::{Pace, export},
+    take::{Take, blocks, passing_spool},
     talk,
 };
 use crate::{
@@ -72,19 +73,19 @@ pub fn run(args: &DemoArgs, config: &Config) -> anyhow::Result<()> {
 }
 
 async fn show(address: &str, stage: &Stage, args: &DemoArgs) -> anyhow::Result<()> {
-    let mut client = Client::connect(address).await?;
-    let hearing = client.open("demonstration", &stage.channels).await?;
     talk::say(
         "5/5 streaming; what is being said stands below, final text above it. Machine draft, not a certified record.\n",
     );
     let screen = Screen::new(&stage.channels);
-    let plan = Plan { pace: if args.fast { Pace::Fast } else { Pace::Speech }, chunk_ms: 100, partials: true };
+    let (_folder, spool) = passing_spool(stage.channels.clone())?;
+    let mut take = Take::of_file(address, "demonstration");
+    take.settings.partials = true;
+    take.pace = if args.fast { Pace::Fast } else { Pace::Speech };
     let file = AudioFile::open(&stage.file)?;
-    let shape = (stage.channels[0].format, stage.channels.len());
-    let sent = send(&mut client, &hearing, shape, blocks(file), &plan, &mut |event| screen.show(event)).await;
+    let recorded = take.record(spool, blocks(file, 0), &mut |event| screen.tell(event)).await;
     screen.finish();
-    sent?;
-    client.close(&hearing).await?;
+    let hearing = recorded?;
+    let mut client = Client::connect(address).await?;
     talk::say("");
     export(&mut client, &hearing, &args.out).await?;
     talk::say(&format!("the record and its exports are in {}", args.out.display()));

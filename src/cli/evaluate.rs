@@ -17,11 +17,11 @@ use indicatif::ProgressBar;
 
 use super::{
     engine_settings, runtime, server_settings,
-    stream::{Pace, Plan, send},
+    take::{Take, passing_spool},
     talk,
 };
 use crate::{
-    api::grpc::client::Client,
+    api::{grpc::heard::ClientEvent, recorder::RecorderEvent},
     app::{Engine, Server, ServerSettings},
     config::Config,
     domain::{
@@ -268,19 +268,18 @@ impl StreamJob {
         };
         let id = ChannelId::new(1).context("1 to 16")?;
         let setup = ChannelSetup { id, label: Label::try_from("item".to_owned())?, languages: self.languages, format };
-        let mut client = Client::connect(address).await?;
-        let hearing = client.open("evaluation", &[setup]).await?;
         let mut blocks = Vec::new();
         while let Some(block) = file.next_block()? {
             blocks.push(channel_bytes(&block.bytes, file.encoding(), file.channels(), &self.channels)?);
         }
-        let plan = Plan { pace: Pace::Fast, chunk_ms: 100, partials: false };
-        let finals = send(&mut client, &hearing, (format, 1), blocks.into_iter().map(Ok), &plan, &mut |_| {}).await?;
-        client.close(&hearing).await?;
+        let (_folder, spool) = passing_spool(vec![setup])?;
         let mut answer = Answer::default();
-        for text in finals {
-            answer.add(&text.text, text.shown);
-        }
+        let mut hear = |event: &RecorderEvent<'_>| {
+            if let RecorderEvent::Heard(ClientEvent::Final(text)) = event {
+                answer.add(&text.text, text.shown);
+            }
+        };
+        Take::of_file(address, "evaluation").record(spool, blocks.into_iter().map(Ok), &mut hear).await?;
         Ok(answer)
     }
 }

@@ -10,6 +10,7 @@ pub mod models;
 mod screen;
 pub mod serve;
 pub mod stream;
+mod take;
 mod talk;
 pub mod transcribe;
 
@@ -20,7 +21,10 @@ use clap::{Parser, Subcommand};
 
 use self::doctor::checks::{ModelCondition, ModelState};
 use crate::{
-    api::grpc::client::ClientError,
+    api::{
+        grpc::client::ClientError,
+        recorder::{RecorderError, spool::SpoolError},
+    },
     app::{
         AppError, EngineSettings, ServerSettings, SystemWorld,
         isolation::{Isolation, OWN_PROGRAM},
@@ -83,6 +87,20 @@ pub enum UsageError {
     /// Captions of several recordings on one output.
     #[error("captions of several recordings do not fit into one file: name a folder with --out")]
     CaptionsOfSeveral,
+    /// Nowhere to keep what is recorded.
+    #[error("there is no home folder to keep what is recorded in until it is safe: name one with --spool")]
+    NoSpool,
+    /// A live source of which too little is known.
+    #[error(
+        "raw audio on standard input says nothing of itself: give --rate, and --format and --channel-count where they are not s16le and 1"
+    )]
+    NoRate,
+    /// Another recording than the one that the spool holds.
+    #[error("this is not the recording whose hearing the spool holds: it differs in {what}")]
+    OtherRecording {
+        /// In what.
+        what: &'static str,
+    },
     /// Two recordings of the same name.
     #[error("two recordings would be written to {}: transcribe them one by one, or rename one", target.display())]
     SameTarget {
@@ -94,7 +112,11 @@ pub enum UsageError {
 impl Fault for UsageError {
     fn kind(&self) -> FaultKind {
         match self {
-            Self::CaptionsOfSeveral | Self::SameTarget { .. } => FaultKind::Invalid,
+            Self::CaptionsOfSeveral
+            | Self::SameTarget { .. }
+            | Self::NoSpool
+            | Self::NoRate
+            | Self::OtherRecording { .. } => FaultKind::Invalid,
         }
     }
 }
@@ -118,11 +140,12 @@ fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> anyhow::Result<Exit
         engine::run(args)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let state = stream::state_folder(&environment);
     let config = Config::load(cli.config.as_deref(), environment.into_iter(), &cli.flags)?;
     match cli.command {
         Command::Serve(args) => serve::run(&args, &config)?,
         Command::Transcribe(args) => return transcribe::run(&args, &config),
-        Command::Stream(args) => stream::run(&args, &config)?,
+        Command::Stream(args) => stream::run(&args, &config, state)?,
         Command::Demo(args) => demo::run(&args, &config)?,
         Command::Models(args) => models::run(&args, &config.data.models)?,
         Command::Doctor(args) => return doctor::run(&args, &config, SystemWorld.now(), &|| model_states(&config)),
@@ -141,7 +164,7 @@ fn kind_of(error: &anyhow::Error) -> FaultKind {
         };
     }
     for cause in error.chain() {
-        first_of!(cause; UsageError, LanguageError, LabelError, ConfigError, AppError, HearingError, ModelError, AudioError, ClientError, ExportError, EvaluationError, ServeError);
+        first_of!(cause; UsageError, LanguageError, LabelError, ConfigError, AppError, HearingError, ModelError, AudioError, ClientError, RecorderError, SpoolError, ExportError, EvaluationError, ServeError);
     }
     FaultKind::Internal
 }

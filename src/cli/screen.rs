@@ -4,7 +4,10 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::talk;
 use crate::{
-    api::grpc::client::{ClientEvent, Doubt, FinalText, WordText},
+    api::{
+        grpc::heard::{ClientEvent, Doubt, FinalText, WordText},
+        recorder::RecorderEvent,
+    },
     domain::channel::ChannelSetup,
 };
 
@@ -32,8 +35,32 @@ impl Screen {
         Self { bars, lines, colours: talk::colours(), live }
     }
 
+    /// Shows what a recorder has to say; of a connection that breaks only what there is to know.
+    pub(super) fn tell(&self, event: &RecorderEvent<'_>) {
+        let said = match event {
+            RecorderEvent::Heard(event) => return self.show(event),
+            RecorderEvent::Opened { hearing } => format!("hearing {hearing}"),
+            RecorderEvent::Broken { error, again_in } => format!(
+                "no connection: {error}. What is recorded is kept on this disk; next try in {:.1} s",
+                again_in.as_secs_f32()
+            ),
+            RecorderEvent::Ahead { channel, span } => format!(
+                "warning: the server has {} samples of channel {channel} that this spool does not know of; where what is \
+                 recorded now differs from them, the record will say so",
+                span.len()
+            ),
+            RecorderEvent::Full(true) => {
+                "ALARM: the spool is full. What a microphone gives now is lost, until the server can be reached again or \
+                 the spool may take more (--spool-limit); a file waits"
+                    .to_owned()
+            }
+            RecorderEvent::Full(false) => "the spool has room again".to_owned(),
+        };
+        self.bars.suspend(|| talk::say(&said));
+    }
+
     /// Shows what came back.
-    pub(super) fn show(&self, event: &ClientEvent) {
+    fn show(&self, event: &ClientEvent) {
         match event {
             ClientEvent::Partial { channel, words, stable, start_ms } => {
                 self.partial(*channel, words, *stable, *start_ms)

@@ -15,6 +15,7 @@ mod models;
 mod operations;
 mod protocol;
 mod quantise;
+mod recorder;
 mod reflection;
 mod streaming;
 mod support;

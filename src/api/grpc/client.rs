@@ -1,14 +1,24 @@
 //! The recorder's side: what `vivavoce stream` speaks to the server with. Wire types end here, as on the other side.
 
-use std::time::Duration;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming, transport::Channel};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::{
+    Status, Streaming,
+    transport::{Channel, Endpoint},
+};
 
 use super::{
     convert,
-    pb::{self, stream_response::Kind, transcription_client::TranscriptionClient},
+    dial::Dial,
+    heard::{self, ClientEvent},
+    pb::{self, transcription_client::TranscriptionClient},
 };
 use crate::{
     domain::{
@@ -21,6 +31,12 @@ use crate::{
 /// Chunks on their way that the network has not taken yet; then the sender waits.
 const OUTBOX: usize = 16;
 
+/// How long a server may take to answer the call for a connection.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How often a silent connection is asked whether it lives, and how long it may take to say so. A cable that was pulled is
+/// noticed after the two together; until then what is captured waits.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
+
 /// Why the server could not be talked to.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -28,6 +44,15 @@ pub enum ClientError {
     #[error("no server answers at {address}: start one with `vivavoce serve`, or name another with --server")]
     Connect {
         /// Where.
+        address: String,
+        /// Why.
+        #[source]
+        source: tonic::transport::Error,
+    },
+    /// What was given is no address.
+    #[error("{address} is no address of a server: name one such as http://127.0.0.1:50061")]
+    Address {
+        /// What was given.
         address: String,
         /// Why.
         #[source]
@@ -61,6 +86,7 @@ impl Fault for ClientError {
         match self {
             Self::Connect { .. } | Self::CutShort => FaultKind::Unavailable,
             Self::Protocol { .. } => FaultKind::Internal,
+            Self::Address { .. } => FaultKind::Invalid,
             Self::Refused { status } => match status.code() {
                 tonic::Code::InvalidArgument | tonic::Code::OutOfRange => FaultKind::Invalid,
                 tonic::Code::NotFound => FaultKind::NotFound,
@@ -68,7 +94,7 @@ impl Fault for ClientError {
                 tonic::Code::FailedPrecondition | tonic::Code::Aborted => FaultKind::Conflict,
                 tonic::Code::Unauthenticated => FaultKind::Unauthenticated,
                 tonic::Code::PermissionDenied => FaultKind::Forbidden,
-                tonic::Code::ResourceExhausted => FaultKind::Overloaded { retry_after: Duration::from_secs(5) },
+                tonic::Code::ResourceExhausted => FaultKind::Overloaded { retry_after: retry_after(status) },
                 tonic::Code::Cancelled => FaultKind::Cancelled,
                 tonic::Code::DeadlineExceeded => FaultKind::TimedOut,
                 tonic::Code::Unavailable => FaultKind::Unavailable,
@@ -80,120 +106,59 @@ impl Fault for ClientError {
     }
 }
 
-/// A word as the server sent it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct WordText {
-    /// With its punctuation.
-    pub text: String,
-    /// Whether a space stands before it.
-    pub spaced: bool,
-    /// Its raw score, 0 to 1.
-    pub score: f32,
-    /// When, milliseconds of hearing time.
-    pub start_ms: u64,
-    /// Its end, milliseconds.
-    pub end_ms: u64,
+/// When the server says to come again.
+fn retry_after(status: &Status) -> Duration {
+    let seconds = status.metadata().get("retry-after").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+    // Its word is not believed beyond a minute: a recorder that waits longer has a hearing that waits.
+    Duration::from_secs(seconds.unwrap_or(5).min(60))
 }
 
-/// A doubt as the server sent it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Doubt {
-    /// The reason in words.
-    pub reason: String,
-    /// The words it covers.
-    pub words: std::ops::Range<usize>,
-    /// What was measured and the limit it crossed: name, figure, limit.
-    pub evidence: Vec<(String, f64, f64)>,
-}
-
-/// Text of the record as the server sent it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FinalText {
-    /// Its entry.
-    pub seq: u64,
-    /// 1 to 16.
-    pub channel: u32,
-    /// The channel's label.
-    pub label: String,
-    /// From where, milliseconds of hearing time.
-    pub start_ms: u64,
-    /// To where, milliseconds.
-    pub end_ms: u64,
-    /// In which language.
-    pub language: String,
-    /// Word by word.
-    pub words: Vec<WordText>,
-    /// As it would be written.
-    pub text: String,
-    /// The doubts.
-    pub doubts: Vec<Doubt>,
-    /// Whether captions may show it.
-    pub shown: bool,
-}
-
-/// What comes back.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ClientEvent {
-    /// Where each channel goes on: number and sample.
-    Opened(Vec<(u32, u64)>),
-    /// Audio is on disk.
-    Stored {
-        /// Which channel.
-        channel: u32,
-        /// Every sample before this one.
-        through: u64,
-    },
-    /// Somebody began to speak.
-    SpeechBegan {
-        /// Where.
-        channel: u32,
-    },
-    /// Text that may still change.
-    Partial {
-        /// Where.
-        channel: u32,
-        /// From when, milliseconds of hearing time.
-        start_ms: u64,
-        /// The words so far.
-        words: Vec<WordText>,
-        /// How many of the first are settled.
-        stable: usize,
-    },
-    /// Text of the record.
-    Final(Box<FinalText>),
-    /// How late the results are.
-    Status {
-        /// Milliseconds of audio without results.
-        lag_ms: u64,
-    },
-    /// Everything before the mark has its results.
-    Marker(u64),
-    /// An order about what is recorded holds.
-    Ordered {
-        /// Which channel.
-        channel: u32,
-        /// From which sample on.
-        first_sample: u64,
-        /// How it is treated: "open", "off the record", "closed session", "muted".
-        class: &'static str,
-    },
-    /// All audio has its results.
-    Finished {
-        /// The last entry of the record.
-        last_seq: u64,
-    },
-}
-
-/// A connection to a server.
+/// A connection to a server. When the last handle is dropped, it is cut.
 #[derive(Clone, Debug)]
 pub struct Client {
     inner: TranscriptionClient<Channel>,
+    _cut: Arc<DropGuard>,
 }
 
-/// The sending side of a stream. Dropping it ends the input.
-#[derive(Clone, Debug)]
+/// A hearing that was opened. The token is a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OpenedHearing {
+    /// Its UUID.
+    pub id: String,
+    /// What takes it up again after a break.
+    pub resume_token: String,
+}
+
+impl std::fmt::Debug for OpenedHearing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenedHearing").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// How a stream begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Begin<'a> {
+    /// Which hearing.
+    pub hearing: &'a str,
+    /// Its token: with it the stream takes over from one that broke.
+    pub resume_token: &'a str,
+    /// Final texts after this entry of the record are sent first.
+    pub results_after: u64,
+    /// Whether partial results are wanted.
+    pub partials: bool,
+}
+
+/// The sending side of a stream. Dropping it does not end the input: only [`Sender::finish`] does. A stream that is given
+/// up breaks when its [`Client`] is dropped, so that the server does not take a break for an end.
+#[derive(Debug)]
 pub struct Sender {
-    requests: mpsc::Sender<pb::StreamRequest>,
+    requests: mpsc::Sender<Option<pb::StreamRequest>>,
+}
+
+/// Room for one message of a stream.
+#[derive(Debug)]
+pub struct Place<'a> {
+    place: mpsc::Permit<'a, Option<pb::StreamRequest>>,
 }
 
 /// The receiving side of a stream.
@@ -202,26 +167,52 @@ pub struct Events {
     responses: Streaming<pb::StreamResponse>,
 }
 
+/// What is sent, up to the `None` that says that it is over. Without it there is no end, only a break.
+struct Requests(mpsc::Receiver<Option<pb::StreamRequest>>);
+
+impl tokio_stream::Stream for Requests {
+    type Item = pb::StreamRequest;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match ready!(self.0.poll_recv(context)) {
+            Some(request) => Poll::Ready(request),
+            // Nobody wakes it: it goes with its connection.
+            None => Poll::Pending,
+        }
+    }
+}
+
 impl Client {
     /// Connects to `address`, such as `http://127.0.0.1:50061`.
     ///
     /// # Errors
-    /// [`ClientError::Connect`].
+    /// [`ClientError::Address`], [`ClientError::Connect`].
     pub async fn connect(address: &str) -> Result<Self, ClientError> {
-        let inner = TranscriptionClient::connect(address.to_owned())
+        let endpoint = Endpoint::from_shared(address.to_owned())
+            .map_err(|source| ClientError::Address { address: address.to_owned(), source })?
+            .connect_timeout(CONNECT)
+            .http2_keep_alive_interval(KEEPALIVE.0)
+            .keep_alive_timeout(KEEPALIVE.1)
+            .keep_alive_while_idle(true);
+        let cut = CancellationToken::new();
+        let channel = endpoint
+            .connect_with_connector(Dial::new(cut.clone()))
             .await
             .map_err(|source| ClientError::Connect { address: address.to_owned(), source })?;
-        Ok(Self { inner: inner.max_decoding_message_size(usize::MAX) })
+        let inner = TranscriptionClient::new(channel).max_decoding_message_size(usize::MAX);
+        Ok(Self { inner, _cut: Arc::new(cut.drop_guard()) })
     }
 
-    /// Opens a hearing; gives its id.
+    /// Opens a hearing.
     ///
     /// # Errors
     /// [`ClientError::Refused`].
-    pub async fn open(&mut self, reference: &str, channels: &[ChannelSetup]) -> Result<String, ClientError> {
+    pub async fn open(&mut self, reference: &str, channels: &[ChannelSetup]) -> Result<OpenedHearing, ClientError> {
         let channels = channels.iter().map(convert::channel_message).collect();
         let request = pb::OpenHearingRequest { reference: reference.to_owned(), channels, ..Default::default() };
-        Ok(self.inner.open_hearing(request).await?.into_inner().hearing_id)
+        let pb::OpenHearingResponse { hearing_id, resume_token, limits: _ } =
+            self.inner.open_hearing(request).await?.into_inner();
+        Ok(OpenedHearing { id: hearing_id, resume_token })
     }
 
     /// Closes a hearing; gives the last entry of its record.
@@ -253,28 +244,44 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::Refused`].
-    pub async fn stream(&mut self, hearing: &str, partials: bool) -> Result<(Sender, Events), ClientError> {
+    pub async fn stream(&mut self, begin: Begin<'_>) -> Result<(Sender, Events), ClientError> {
         let (requests, outbox) = mpsc::channel(OUTBOX);
         let start = pb::StreamStart {
-            hearing_id: hearing.to_owned(),
-            results_after_seq: None,
-            resume_token: String::new(),
-            partials,
+            hearing_id: begin.hearing.to_owned(),
+            results_after_seq: Some(begin.results_after),
+            resume_token: begin.resume_token.to_owned(),
+            partials: begin.partials,
         };
         let first = pb::StreamRequest { kind: Some(pb::stream_request::Kind::Start(start)) };
         // The queue is empty, so it fits.
-        let _fits = requests.try_send(first);
-        let responses = self.inner.stream(ReceiverStream::new(outbox)).await?.into_inner();
+        let _fits = requests.try_send(Some(first));
+        let responses = self.inner.stream(Requests(outbox)).await?.into_inner();
         Ok((Sender { requests }, Events { responses }))
     }
 }
 
 impl Sender {
-    /// Sends samples of channel `channel`, or with 0 interleaved of all. Waits while the server is busy.
+    /// Waits until the server takes another message. Nothing is lost if it is dropped.
     ///
     /// # Errors
     /// [`ClientError::CutShort`] when the stream has ended; [`Events::next`] says why.
-    pub async fn audio(&self, channel: u32, first_sample: u64, samples: Vec<u8>) -> Result<(), ClientError> {
+    pub async fn ready(&self) -> Result<Place<'_>, ClientError> {
+        let place = self.requests.reserve().await.map_err(|_ended| ClientError::CutShort)?;
+        Ok(Place { place })
+    }
+
+    /// Says that the input is over: what is being said ends here.
+    ///
+    /// # Errors
+    /// [`ClientError::CutShort`].
+    pub async fn finish(self) -> Result<(), ClientError> {
+        self.requests.send(None).await.map_err(|_ended| ClientError::CutShort)
+    }
+}
+
+impl Place<'_> {
+    /// Sends samples of channel `channel`, or with 0 interleaved of all.
+    pub fn audio(self, channel: u32, first_sample: u64, samples: Vec<u8>) {
         let chunk = pb::AudioChunk {
             channel,
             first_sample: Some(first_sample),
@@ -282,20 +289,16 @@ impl Sender {
             crc32c: Some(crc32c::crc32c(&samples)),
             samples,
         };
-        self.send(pb::stream_request::Kind::Audio(chunk)).await
+        self.send(pb::stream_request::Kind::Audio(chunk));
     }
 
     /// Sets a mark.
-    ///
-    /// # Errors
-    /// [`ClientError::CutShort`].
-    pub async fn mark(&self, id: u64) -> Result<(), ClientError> {
-        self.send(pb::stream_request::Kind::Marker(pb::Marker { id })).await
+    pub fn mark(self, id: u64) {
+        self.send(pb::stream_request::Kind::Marker(pb::Marker { id }));
     }
 
-    async fn send(&self, kind: pb::stream_request::Kind) -> Result<(), ClientError> {
-        let request = pb::StreamRequest { kind: Some(kind) };
-        self.requests.send(request).await.map_err(|_ended| ClientError::CutShort)
+    fn send(self, kind: pb::stream_request::Kind) {
+        self.place.send(Some(pb::StreamRequest { kind: Some(kind) }));
     }
 }
 
@@ -307,71 +310,6 @@ impl Events {
     pub async fn next(&mut self) -> Result<Option<ClientEvent>, ClientError> {
         let Some(response) = self.responses.message().await? else { return Ok(None) };
         let kind = response.kind.ok_or(ClientError::Protocol { what: "a message without content" })?;
-        Ok(Some(event(kind)))
-    }
-}
-
-fn event(kind: Kind) -> ClientEvent {
-    match kind {
-        Kind::Opened(pb::StreamOpened { positions }) => {
-            ClientEvent::Opened(positions.iter().map(|p| (p.channel, p.next_sample)).collect())
-        }
-        Kind::Stored(pb::AudioStored { channel, durable_through_sample }) => {
-            ClientEvent::Stored { channel, through: durable_through_sample }
-        }
-        Kind::SpeechBegan(pb::SpeechBegan { channel, first_sample: _ }) => ClientEvent::SpeechBegan { channel },
-        Kind::Partial(pb::PartialResult { channel, span, language: _, words, stable_words }) => ClientEvent::Partial {
-            channel,
-            start_ms: span.unwrap_or_default().start_ms,
-            words: words.into_iter().map(word).collect(),
-            stable: usize::try_from(stable_words).unwrap_or(usize::MAX),
-        },
-        Kind::Final(pb::FinalResult { seq, segment }) => {
-            ClientEvent::Final(Box::new(final_text(seq, segment.unwrap_or_default())))
-        }
-        Kind::Status(pb::StreamStatus { lag_ms, load_step: _ }) => ClientEvent::Status { lag_ms },
-        Kind::Marker(pb::Marker { id }) => ClientEvent::Marker(id),
-        Kind::IntervalBegan(began) => ClientEvent::Ordered {
-            channel: began.channel,
-            first_sample: began.first_sample,
-            class: match began.interval_class() {
-                pb::IntervalClass::Open | pb::IntervalClass::Unspecified => "open",
-                pb::IntervalClass::OffRecord => "off the record",
-                pb::IntervalClass::Sealed => "closed session",
-                pb::IntervalClass::Muted => "muted",
-            },
-        },
-        Kind::Finished(pb::StreamFinished { positions: _, last_seq }) => ClientEvent::Finished { last_seq },
-    }
-}
-
-fn word(word: pb::Word) -> WordText {
-    let pb::Word { text, spaced, span, score } = word;
-    let span = span.unwrap_or_default();
-    WordText { text, spaced, score, start_ms: span.start_ms, end_ms: span.end_ms }
-}
-
-fn final_text(seq: u64, segment: pb::Segment) -> FinalText {
-    let shown = segment.captions() == pb::CaptionState::Shown;
-    let span = segment.span.unwrap_or_default();
-    let doubt = |flag: pb::Flag| {
-        let index = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
-        Doubt {
-            words: index(flag.first_word)..index(flag.end_word),
-            evidence: flag.evidence.into_iter().map(|e| (e.measure, e.value, e.limit)).collect(),
-            reason: flag.reason,
-        }
-    };
-    FinalText {
-        seq,
-        channel: segment.channel,
-        label: segment.label,
-        start_ms: span.start_ms,
-        end_ms: span.end_ms,
-        language: segment.language,
-        words: segment.words.into_iter().map(word).collect(),
-        text: segment.text,
-        doubts: segment.flags.into_iter().map(doubt).collect(),
-        shown,
+        Ok(Some(heard::event(kind)))
     }
 }

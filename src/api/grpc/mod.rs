@@ -3,7 +3,9 @@
 pub mod client;
 mod convert;
 mod entries;
+mod dial;
 mod finals;
+pub mod heard;
 pub mod server;
 mod service;
 mod stream;

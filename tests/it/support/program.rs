@@ -15,7 +15,7 @@ pub(crate) fn vivavoce<S: AsRef<OsStr>>(dir: &Path, arguments: impl IntoIterator
     let models = store_with(&["base", "silero-vad"]).dir().canonicalize().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_vivavoce"));
     command.args(arguments).current_dir(dir).stdin(Stdio::null());
-    command.env("VIVAVOCE_DATA__MODELS", models);
+    command.env("VIVAVOCE_DATA__MODELS", models).env("XDG_STATE_HOME", dir.join("state"));
     for variable in ["VIVAVOCE_MODELS", "VIVAVOCE_SPEECH", "VIVAVOCE_VAD_MODEL"] {
         command.env_remove(variable);
     }
