@@ -55,8 +55,6 @@ pub struct Verdict {
     pub chain: [u8; 32],
     /// Epochs: one each time that a writer opened the file, and one with each further key.
     pub epochs: u32,
-    /// Bytes that a frame says were on disk.
-    pub synced: u64,
     /// Bytes of a torn tail behind the last whole frame; 0 where there is none.
     pub tail_bytes: u64,
     /// Whether the last frame says that the writer closed the file.
@@ -182,13 +180,12 @@ impl<R: Read + Seek> FrameReader<R> {
     /// # Errors
     /// As [`Self::step`].
     pub fn verify(&mut self) -> Result<Verdict, MediaError> {
-        let (mut samples, mut epochs, mut synced, mut closed) = (0, 0, 0, false);
+        let (mut samples, mut epochs, mut closed) = (0, 0, false);
         loop {
             let tail_bytes = match self.step()? {
                 Step::Frame(header) => {
                     samples += if header.kind == FrameKind::Audio { u64::from(header.samples) } else { 0 };
                     epochs += u32::from(header.kind == FrameKind::Epoch);
-                    synced = header.synced;
                     closed = header.kind == FrameKind::Closed;
                     continue;
                 }
@@ -203,7 +200,6 @@ impl<R: Read + Seek> FrameReader<R> {
                 bytes: self.offset,
                 chain: self.chain,
                 epochs,
-                synced,
                 tail_bytes,
                 closed: closed && tail_bytes == 0,
             });

@@ -3,7 +3,6 @@
 use std::{
     fs::File,
     io::{self, BufReader},
-    os::unix::fs::FileExt,
     path::Path,
 };
 
@@ -41,16 +40,16 @@ pub(super) fn check_acknowledged(path: &Path, opening: &Opening, found: SamplePo
     Ok(())
 }
 
-/// Writes the bytes from `start` up to `end` to where they stand already, so that the next sync puts them on the disk
-/// whatever became of an earlier one. They are what came after the last sync that is known to have been good: little.
-pub(super) fn write_again(file: &File, start: u64, end: u64) -> io::Result<()> {
-    let mut chunk = vec![0; 1 << 16];
-    let mut at = start;
-    while at < end {
-        let length = chunk.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
-        file.read_exact_at(&mut chunk[..length], at)?;
-        file.write_all_at(&chunk[..length], at)?;
-        at += length as u64;
-    }
+/// Sees to it that the file is then read from the disk: what a process that stopped left in memory is written, and what
+/// memory shows is forgotten.
+///
+/// After a failed sync Linux keeps the pages that it could not write, calls them clean, and calls the next sync good: they may be
+/// shown for days and be gone after a power cut. To write them once more does not help either: ext4 may then write to blocks
+/// that it still takes for unwritten. What is not on the disk was never acknowledged, so that reading what is on it tells the
+/// truth: the rest is a torn tail. File systems that keep nothing but memory have nothing to forget.
+pub(super) fn from_disk(file: &File) -> io::Result<()> {
+    file.sync_all()?;
+    #[cfg(feature = "server")]
+    rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?;
     Ok(())
 }

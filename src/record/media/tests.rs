@@ -36,6 +36,7 @@ use crate::{
 };
 
 mod destroyed;
+mod disk;
 mod sealed;
 
 fn opening(encoding: Encoding) -> Opening {

@@ -122,19 +122,30 @@ impl Worker {
     fn open(&mut self, opening: Opening, reply: Reply<Opened>) {
         let key = (opening.hearing, opening.channel);
         let path = journal_path(&self.settings.root, opening.hearing, opening.channel);
-        let mut waiting = VecDeque::new();
+        let (mut waiting, mut failed) = (VecDeque::new(), None);
         if let Some(slot) = self.slots.get_mut(&key) {
-            match &slot.state {
-                State::Idle(_) if !slot.is_held() => waiting = mem::take(&mut slot.waiting),
-                State::Idle(_) => return drop(reply.send(Err(MediaError::AlreadyOpen { path }))),
-                State::Syncing(..) | State::Away => return slot.waiting.push_back(Waiting::Open(opening, reply)),
+            match mem::replace(&mut slot.state, State::Away) {
+                // A file whose disk failed makes way, and one that nobody holds any more: opening again is the remedy.
+                State::Idle(writer) if !slot.is_held() => {
+                    waiting = mem::take(&mut slot.waiting);
+                    failed = writer.failed().then_some(writer);
+                }
+                State::Idle(writer) => {
+                    slot.state = State::Idle(writer);
+                    return drop(reply.send(Err(MediaError::AlreadyOpen { path })));
+                }
+                busy @ (State::Syncing(..) | State::Away) => {
+                    slot.state = busy;
+                    return slot.waiting.push_back(Waiting::Open(opening, reply));
+                }
             }
         }
-        // A file whose disk failed makes way, and one that nobody holds any more: opening again is the remedy, and writes what
-        // was not synced once more.
         self.slots.insert(key, Slot { state: State::Away, durable: None, waiting, oldest: None });
         let keys = Arc::clone(&self.settings.keys);
         self.slowly(key, move || {
+            if let Some(Err(error)) = failed.map(|writer| writer.abandon()) {
+                tracing::warn!(error = %error, "an audio journal whose disk failed could not be cut");
+            }
             let opened = JournalWriter::open(&path, &opening, &keys);
             Done::Opened(key, opened.map(|(writer, cut)| (Box::new(writer), cut)), reply)
         });

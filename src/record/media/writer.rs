@@ -20,7 +20,7 @@ use super::{
     },
     frames::Verdict,
     pen::{Buffers, Pen, PendingSync, Place},
-    recover::{check_acknowledged, verify_for, write_again},
+    recover::{check_acknowledged, from_disk, verify_for},
 };
 use crate::{
     domain::{
@@ -95,6 +95,7 @@ impl JournalWriter {
             let cut = TailCut { offset: 0, bytes: length, after: SamplePos::ZERO };
             return Ok((writer, (length > 0).then_some(cut)));
         }
+        from_disk(&file).map_err(fail("sync"))?;
         let (verdict, doomed) = verify_for(&file, path, opening)?;
         let writer = Self::resume(file, path, opening, keys, &verdict, &doomed)?;
         let cut = TailCut { offset: verdict.bytes, bytes: verdict.tail_bytes, after: verdict.end };
@@ -135,8 +136,6 @@ impl JournalWriter {
         Ok(writer)
     }
 
-    /// What no frame calls synced is written once more before it is trusted: after a failed sync the kernel may show bytes
-    /// that are not on the disk, and would call the next sync of them good.
     fn resume(
         file: File,
         path: &Path,
@@ -146,7 +145,6 @@ impl JournalWriter {
         doomed: &[KeyId],
     ) -> Result<Self, MediaError> {
         file.set_len(verdict.bytes)
-            .and_then(|()| write_again(&file, verdict.synced, verdict.bytes))
             .and_then(|()| file.sync_all())
             .map_err(|e| MediaError::of(path, "cut", e))?;
         // Also those that seem destroyed: see `KeyStore::destroy`.
@@ -270,6 +268,16 @@ impl JournalWriter {
     /// As [`JournalWriter::sync`].
     pub fn settle(&mut self, pending: &PendingSync, outcome: io::Result<()>) -> Result<SamplePos, MediaError> {
         self.pen.settle(pending, outcome)
+    }
+
+    /// Lets go of a file whose disk failed, after cutting off what was not synced: none of it was acknowledged, and nobody is to
+    /// take for stored what memory alone may hold.
+    ///
+    /// # Errors
+    /// What the system said. Opening the file again finds out what is on the disk all the same.
+    pub fn abandon(self) -> Result<(), MediaError> {
+        let cut = self.pen.file.set_len(self.pen.synced).and_then(|()| self.pen.file.sync_all());
+        cut.map_err(|e| MediaError::of(&self.pen.path, "cut", e))
     }
 
     /// Syncs, and writes that all is synced, so that any later damage is told from a torn tail.
