@@ -61,7 +61,7 @@ impl Court {
     }
 
     async fn opening(&mut self, channels: Vec<pb::Channel>) -> Status {
-        let request = pb::OpenHearingRequest { reference: String::new(), channels };
+        let request = pb::OpenHearingRequest { channels, ..Default::default() };
         self.running.client.open_hearing(request).await.unwrap_err()
     }
 

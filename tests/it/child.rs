@@ -260,7 +260,7 @@ fn signals_that_are_meant_for_the_server_do_not_end_its_engine() {
 async fn heard(served: &Served, speech: &Speech, harm: Option<&str>) -> Heard {
     let mut client = connect(served.address.parse().unwrap()).await;
     let channels = vec![channel(1, "witness", &["en"], speech.format)];
-    let request = pb::OpenHearingRequest { reference: "case 7 of 2026".to_owned(), channels };
+    let request = pb::OpenHearingRequest { reference: "case 7 of 2026".to_owned(), channels, ..Default::default() };
     let hearing = client.open_hearing(request).await.unwrap().into_inner().hearing_id;
     let Some(harm) = harm else {
         let chunks = speech.chunks_ms(100).map(|samples| audio(1, samples)).collect();

@@ -88,6 +88,7 @@ async fn the_program_serves_says_nothing_of_what_was_said_and_ends_well_at_sigte
     let request = pb::OpenHearingRequest {
         reference: "reference-Quetzalcoatl".to_owned(),
         channels: vec![channel(1, label, &["en"], speech.format)],
+        ..Default::default()
     };
     let hearing = client.open_hearing(request).await.unwrap().into_inner().hearing_id;
     let chunks = speech.chunks_ms(100).map(|samples| audio(1, samples)).collect();

@@ -2,8 +2,8 @@
 
 pub mod client;
 mod convert;
-mod entries;
 mod dial;
+mod entries;
 mod finals;
 pub mod heard;
 pub mod server;

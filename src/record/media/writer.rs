@@ -144,9 +144,7 @@ impl JournalWriter {
         verdict: &Verdict,
         doomed: &[KeyId],
     ) -> Result<Self, MediaError> {
-        file.set_len(verdict.bytes)
-            .and_then(|()| file.sync_all())
-            .map_err(|e| MediaError::of(path, "cut", e))?;
+        file.set_len(verdict.bytes).and_then(|()| file.sync_all()).map_err(|e| MediaError::of(path, "cut", e))?;
         // Also those that seem destroyed: see `KeyStore::destroy`.
         keys.destroy(opening.hearing, doomed)?;
         let place = Place {

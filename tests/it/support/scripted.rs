@@ -19,11 +19,11 @@ use vivavoce::{
     },
     hearing::service::{Hearings, Parts},
     record::{
+        keys::{KeyStore, sealer::KeySealer},
         media::{
             reader::{self, JournalReader},
             service::{AudioJournal, Settings},
         },
-        seal::NullSealer,
         store::sqlite::SqliteStore,
     },
     speech::{
@@ -114,6 +114,7 @@ pub(crate) struct ScriptedServer {
     pub(crate) hearings: Arc<Hearings>,
     pub(crate) address: SocketAddr,
     data: TempDir,
+    keys: Arc<KeyStore>,
     _stop: tokio_util::sync::DropGuard,
 }
 
@@ -124,9 +125,11 @@ impl ScriptedServer {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let recognizer: Arc<dyn Recognizer> = Arc::new(Scripted::new(&words));
         std::fs::create_dir(data.path().join("audio")).unwrap();
+        let keys = vivavoce::app::keys(data.path());
+        let sealer = Arc::new(KeySealer::new(Arc::clone(&keys)));
         let hearings = Arc::new(Hearings::new(Parts {
-            store: Arc::new(SqliteStore::open(&data.path().join("record.sqlite"), Arc::new(NullSealer)).unwrap()),
-            journal: AudioJournal::start(Settings::under(data.path().join("audio"))).unwrap(),
+            store: Arc::new(SqliteStore::open(&data.path().join("record.sqlite"), sealer).unwrap()),
+            journal: AudioJournal::start(Settings::under(data.path().join("audio"), Arc::clone(&keys))).unwrap(),
             pool: Arc::new(Pool::start(&recognizer, 1, Arc::new(|_, _, _| {})).unwrap()),
             recognizer,
             detectors: Arc::new(|| Box::new(Loudness)),
@@ -141,7 +144,7 @@ impl ScriptedServer {
         let limits = Limits { max_message_bytes: 65_536 };
         let service = TranscriptionService::new(Arc::clone(&hearings), limits, &[], stop.clone());
         server::serve(service, listener, 65_536, stop.clone()).await.unwrap();
-        Self { hearings, address, data, _stop: stop.drop_guard() }
+        Self { hearings, address, data, keys, _stop: stop.drop_guard() }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -175,7 +178,7 @@ impl ScriptedServer {
         let read = |path: &std::path::PathBuf| {
             assert!(reader::verify(path).is_ok());
             let all = Span::new(SamplePos::ZERO, SamplePos::new(u64::MAX)).unwrap();
-            let pieces = JournalReader::open(path).unwrap().read_span(all).unwrap();
+            let pieces = JournalReader::open(path, &self.keys).unwrap().read_span(all).unwrap();
             pieces.into_iter().flat_map(|p| p.bytes).collect()
         };
         journals(self.data.path()).iter().map(read).collect()

@@ -88,7 +88,7 @@ impl Running {
 
     /// Opens a hearing.
     pub(crate) async fn open(&mut self, channels: Vec<pb::Channel>) -> String {
-        let request = pb::OpenHearingRequest { reference: "case 7 of 2026".to_owned(), channels };
+        let request = pb::OpenHearingRequest { reference: "case 7 of 2026".to_owned(), channels, ..Default::default() };
         self.client.open_hearing(request).await.unwrap().into_inner().hearing_id
     }
 
