@@ -3,6 +3,7 @@
 
 mod destruction;
 pub mod follow;
+mod gaps;
 mod known;
 pub mod live;
 mod load;

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::{
-    HearingError, destruction,
+    HearingError, destruction, gaps,
     known::known_of,
     live::{
         LiveEvent,
@@ -111,7 +111,13 @@ impl Sitting {
             let backlog = if counted && listens { load.channel(known.start) } else { Backlog::uncounted() };
             let room = Room { load: load.step(), backlog, events: events.clone() };
             let gate = Arc::new(Gate::new(classes.of(setup.id)));
-            if let Err(error) = sitting.seat(parts, setup, (known, gate), room).await {
+            let mut seated = sitting.seat(parts, setup, (known, gate), room).await;
+            if let (Ok(()), Some(route)) = (&seated, sitting.routes.last()) {
+                let stored = Span::new(SamplePos::ZERO, *route.durable.borrow()).unwrap_or(Span::EMPTY);
+                let at = (hearing, route.setup.id);
+                seated = gaps::tell(parts, at, route.path.clone(), (stored, &entries)).await;
+            }
+            if let Err(error) = seated {
                 sitting.let_go().await;
                 return Err(error);
             }

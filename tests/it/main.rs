@@ -13,6 +13,7 @@ mod child;
 mod commands;
 mod models;
 mod operations;
+mod orders;
 mod protocol;
 mod quantise;
 mod recorder;

@@ -113,11 +113,11 @@ fn may_follow_closing(head: &Head, change: &Change) -> bool {
         Change::IntervalBegan { class, .. } => *class != IntervalClass::Open,
         // A hearing that was only recorded gets its text afterwards.
         Change::AudioDestroyed { .. }
+        | Change::AudioMissing { .. }
         | Change::RecognitionBegan {}
         | Change::RecognitionEnded {}
         | Change::LoadStepped { .. } => true,
         Change::HearingOpened { .. }
-        | Change::AudioMissing { .. }
         | Change::InputEnded { .. }
         | Change::AudioConflict { .. }
         | Change::AudioStored { .. }

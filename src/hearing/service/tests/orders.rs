@@ -145,6 +145,34 @@ async fn a_gap_is_told_with_its_reason_and_listening_goes_on_behind_it() {
 }
 
 #[tokio::test]
+async fn a_gap_that_a_crash_kept_from_the_record_is_told_at_the_next_start() {
+    let folder = TempDir::new().unwrap();
+    let hearing = {
+        let hearings = hearings(&folder);
+        let hearing = opened(&hearings).await;
+        let mut stream = hearings.stream(hearing, "", by()).await.unwrap();
+        stream.audio.audio(1, None, &second_of_speech()).await.unwrap();
+        let end = stream.audio.finish().await.unwrap()[0].1;
+        stream.channels[0].settled.wait_for(|at| *at >= end).await.unwrap();
+        // The journal has it, and then the power goes.
+        let sitting = Arc::clone(&hearings.live().get(&hearing).unwrap().sitting);
+        let journal = sitting.get().unwrap().routes()[0].journal.clone();
+        journal.skip(end, SamplePos::new(50_000), crate::record::media::Absence::Gap).await.unwrap();
+        journal.sync().await.unwrap();
+        crash(&hearings, hearing).await;
+        hearing
+    };
+    for _start in 0..2 {
+        let hearings = hearings(&folder);
+        hearings.recover().await.unwrap();
+        let told = hearings.parts.store.entries_named(hearing, "audio_missing").await.unwrap();
+        assert_eq!(told.len(), 1, "once");
+        assert!(accounts(&hearings, hearing).await.contains(&(32_000, 50_000, Account::Gap(GapReason::Unknown))));
+        crash(&hearings, hearing).await;
+    }
+}
+
+#[tokio::test]
 async fn what_was_said_in_closed_session_is_seen_with_the_token_alone() {
     let folder = TempDir::new().unwrap();
     let hearings = hearings(&folder);
