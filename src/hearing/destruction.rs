@@ -59,6 +59,8 @@ fn stands_on(entry: &Entry, channel: ChannelId, span: Span) -> bool {
         | Change::AudioStored { .. }
         | Change::InputEnded { .. }
         | Change::AudioConflict { .. }
+        | Change::ChannelAlarmed { .. }
+        | Change::ClockMapped { .. }
         | Change::HearingClosed {} => false,
     }
 }

@@ -58,6 +58,8 @@ impl Sight {
             | Change::AudioStored { .. }
             | Change::InputEnded { .. }
             | Change::AudioConflict { .. }
+            | Change::ChannelAlarmed { .. }
+            | Change::ClockMapped { .. }
             | Change::HearingClosed {} => true,
         }
     }

@@ -23,6 +23,9 @@ use super::{
         gate::Gate,
         intake::Route,
         listener::{Known, Listener, ListenerParts, Rehear},
+        neighbours::Neighbourhood,
+        notes::{Notes, notes},
+        watch::Watch,
     },
     orders::{self, Placed, Request},
     service::{Parts, all_entries, append},
@@ -30,6 +33,7 @@ use super::{
 use crate::{
     domain::{
         actor::{Actor, Purpose},
+        alarm::AlarmState,
         change::Change,
         channel::ChannelSetup,
         id::{ChannelId, HearingId},
@@ -50,6 +54,8 @@ pub(super) struct Sitting {
     /// Cancelled when everything is to be heard to its end.
     end: CancellationToken,
     listeners: Mutex<JoinSet<Result<(), HearingError>>>,
+    /// What is noticed while audio comes in.
+    notes: Notes,
     /// It stopped before everything was heard.
     spoiled: AtomicBool,
 }
@@ -85,16 +91,21 @@ impl Sitting {
         entries.iter().for_each(|entry| classes.follow(&entry.change));
         let mut known = known_of(&summary.channels, &entries);
         let end = CancellationToken::new();
-        let mut sitting =
-            Self { hearing, routes: Vec::new(), end, listeners: Mutex::default(), spoiled: AtomicBool::new(false) };
+        let (notes, taking) = notes(parts, hearing, end.clone());
+        let (routes, spoiled) = (Vec::new(), AtomicBool::new(false));
+        let mut sitting = Self { hearing, routes, end, listeners: Mutex::default(), notes, spoiled };
+        sitting.listeners.get_mut().spawn(taking.run());
+        let (tell, neighbourhood) = watch::channel(None);
         for setup in summary.channels {
             let known = known.remove(&setup.id).unwrap_or_default();
             let gate = Arc::new(Gate::new(classes.of(setup.id)));
-            if let Err(error) = sitting.seat(parts, setup, (known, gate), events.clone()).await {
+            if let Err(error) = sitting.seat(parts, setup, (known, gate), (events.clone(), neighbourhood.clone())).await
+            {
                 sitting.let_go().await;
                 return Err(error);
             }
         }
+        tell.send_replace(Some(Arc::new(sitting.routes.iter().map(Route::neighbour).collect())));
         Ok(sitting)
     }
 
@@ -104,7 +115,7 @@ impl Sitting {
         parts: &Parts,
         setup: ChannelSetup,
         (known, gate): (Known, Arc<Gate>),
-        events: broadcast::Sender<LiveEvent>,
+        (events, neighbourhood): (broadcast::Sender<LiveEvent>, Neighbourhood),
     ) -> Result<(), HearingError> {
         let (hearing, channel) = (self.hearing, setup.id);
         let opening = Opening {
@@ -129,6 +140,7 @@ impl Sitting {
         } else {
             self.known(parts, channel).await?
         };
+        let watch = Arc::new(Watch::new(&setup, &known.alarms, self.notes.clone()));
         let (rehear, asked) = mpsc::channel(1);
         let (settled, settled_at) = watch::channel(known.start);
         let (cuts, cuts_heard) = mpsc::channel(CUTS);
@@ -150,6 +162,7 @@ impl Sitting {
                 cuts: cuts_heard,
                 rehear: asked,
                 gate: Arc::clone(&gate),
+                neighbourhood,
                 end: self.end.clone(),
             },
             known,
@@ -163,7 +176,7 @@ impl Sitting {
             ended
         };
         self.listeners.get_mut().spawn(listening.instrument(span));
-        self.routes.push(Route { setup, journal, path, settled: settled_at, cuts, gate, rehear });
+        self.routes.push(Route { setup, journal, path, settled: settled_at, cuts, gate, rehear, watch });
         Ok(())
     }
 
@@ -315,11 +328,18 @@ fn known_of(channels: &[ChannelSetup], entries: &[Entry]) -> HashMap<ChannelId, 
                     known.segments.insert(segment.span.start());
                 }
             }
+            Change::ChannelAlarmed { channel, alarm, state, .. } => {
+                if let Some(known) = all.get_mut(channel) {
+                    known.alarms.retain(|standing| standing != alarm);
+                    known.alarms.extend((*state == AlarmState::Began).then_some(*alarm));
+                }
+            }
             Change::HearingOpened { .. }
             | Change::IntervalBegan { .. }
             | Change::AudioDestroyed { .. }
             | Change::AudioMissing { .. }
             | Change::AudioConflict { .. }
+            | Change::ClockMapped { .. }
             | Change::HearingClosed {} => {}
         }
     }

@@ -144,7 +144,11 @@ fn reach(change: &Change) -> SamplePos {
         | Change::AudioConflict { span, .. } => span.end(),
         Change::InputEnded { at, .. } => *at,
         Change::SegmentCommitted { segment } => segment.span.end(),
-        // An order may be about what is to come.
-        Change::IntervalBegan { .. } | Change::HearingOpened { .. } | Change::HearingClosed {} => SamplePos::ZERO,
+        // An order may be about what is to come; an alarm is no sound.
+        Change::IntervalBegan { .. }
+        | Change::ChannelAlarmed { .. }
+        | Change::ClockMapped { .. }
+        | Change::HearingOpened { .. }
+        | Change::HearingClosed {} => SamplePos::ZERO,
     }
 }

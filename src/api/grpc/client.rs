@@ -177,6 +177,15 @@ pub enum ClientEvent {
         /// How it is treated: "open", "off the record", "closed session", "muted".
         class: &'static str,
     },
+    /// Something is wrong with a channel, or is well again.
+    Alarmed {
+        /// Which channel.
+        channel: u32,
+        /// What, for a person.
+        reason: String,
+        /// Whether it is over.
+        ended: bool,
+    },
     /// All audio has its results.
     Finished {
         /// The last entry of the record.
@@ -341,6 +350,9 @@ fn event(kind: Kind) -> ClientEvent {
                 pb::IntervalClass::Muted => "muted",
             },
         },
+        Kind::ChannelAlarm(pb::ChannelAlarm { channel, ended, reason, .. }) => {
+            ClientEvent::Alarmed { channel, reason, ended }
+        }
         Kind::Finished(pb::StreamFinished { positions: _, last_seq }) => ClientEvent::Finished { last_seq },
     }
 }
