@@ -494,6 +494,9 @@ impl World for Still {
     fn now(&self) -> jiff::Timestamp {
         jiff::Timestamp::UNIX_EPOCH
     }
+    fn steady(&self) -> Duration {
+        Duration::ZERO
+    }
     fn draw_id(&self) -> uuid::Uuid {
         uuid::Uuid::from_u128(self.0.fetch_add(1, Ordering::Relaxed).into())
     }

@@ -18,7 +18,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::domain::{audio::Encoding, flag::FlagCode, load::LoadStep, segment::CaptionState};
+use crate::domain::{alarm::Alarm, audio::Encoding, flag::FlagCode, load::LoadStep, segment::CaptionState};
 
 /// What a window was decoded for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -94,6 +94,7 @@ macro_rules! label_sets {
 }
 
 label_sets! {
+    ByAlarm { alarm }
     ByEncoding { encoding }
     ByCaptions { captions }
     ByCode { code }
@@ -132,6 +133,7 @@ pub struct Metrics {
     audio_received: Family<ByEncoding, Seconds>,
     utterances: Family<ByCaptions, Counter>,
     flags: Family<ByCode, Counter>,
+    channel_alarms: Family<ByAlarm, Counter>,
     decode: Family<ByPass, Histogram, Buckets>,
     decode_failures: Family<ByPass, Counter>,
     engine_restarts: Family<ByReason, Counter>,
@@ -162,6 +164,7 @@ impl Metrics {
             audio_received: Family::default(),
             utterances: Family::default(),
             flags: Family::default(),
+            channel_alarms: Family::default(),
             decode: Family::new_with_constructor(DECODE),
             decode_failures: Family::default(),
             engine_restarts: Family::default(),
@@ -195,6 +198,8 @@ impl Metrics {
             self.utterances.clone(),
         );
         r.register("segments_flagged", "Flags put on segments, by code", self.flags.clone());
+        let help = "Dead, clipped or humming channels that were noticed, by alarm";
+        r.register("channel_alarms", help, self.channel_alarms.clone());
         let help = "Time that decoding one window took, by what it was for";
         r.register_with_unit("decode", help, Unit::Seconds, self.decode.clone());
         let help = "Windows that could not be decoded, by what they were for";
@@ -225,6 +230,9 @@ impl Metrics {
         }
         for code in FlagCode::ALL {
             drop(self.flags.get_or_create(&code.as_str().into()));
+        }
+        for alarm in Alarm::ALL {
+            drop(self.channel_alarms.get_or_create(&alarm.as_str().into()));
         }
         for pass in [DecodePass::Partial, DecodePass::Final] {
             drop(self.decode.get_or_create(&pass.as_str().into()));
@@ -272,6 +280,11 @@ impl Metrics {
             self.flags.get_or_create(&code.as_str().into()).inc();
         }
         self.final_latency.observe(latency.as_secs_f64());
+    }
+
+    /// An alarm began on a channel.
+    pub fn channel_alarmed(&self, alarm: Alarm) {
+        self.channel_alarms.get_or_create(&alarm.as_str().into()).inc();
     }
 
     /// A window was decoded in `took`.
@@ -410,6 +423,7 @@ mod tests {
         metrics.audio_received(Encoding::MuLaw, Duration::from_millis(1_500));
         let flags = [FlagCode::Repetition, FlagCode::LowAudio];
         metrics.utterance(CaptionState::Withheld, flags, Duration::from_millis(1_200));
+        metrics.channel_alarmed(Alarm::Hum);
         metrics.decoded(DecodePass::Final, Duration::from_millis(120));
         metrics.decode_failed(DecodePass::Partial);
         metrics.engine_restarted(EngineLoss::Hung);
@@ -428,6 +442,8 @@ mod tests {
             "vivavoce_utterances_total{captions=\"shown\"} 0",
             "vivavoce_segments_flagged_total{code=\"repetition\"} 1",
             "vivavoce_segments_flagged_total{code=\"clipped_audio\"} 0",
+            "vivavoce_channel_alarms_total{alarm=\"hum\"} 1",
+            "vivavoce_channel_alarms_total{alarm=\"dead\"} 0",
             "vivavoce_decode_seconds_count{pass=\"final\"} 1",
             "vivavoce_decode_seconds_bucket{le=\"0.1\",pass=\"final\"} 0",
             "vivavoce_decode_seconds_bucket{le=\"0.2\",pass=\"final\"} 1",

@@ -68,6 +68,9 @@ impl Screen {
             ClientEvent::Final(text) => self.settled(text),
             ClientEvent::SpeechBegan { channel } => self.line(*channel, "…"),
             ClientEvent::Ordered { channel, class, first_sample: _ } => self.line(*channel, &format!("[{class}]")),
+            ClientEvent::Alarmed { channel, reason, ended } => {
+                self.line(*channel, &if *ended { format!("[over: {reason}]") } else { format!("[ALARM: {reason}]") });
+            }
             ClientEvent::Opened(_)
             | ClientEvent::Stored { .. }
             | ClientEvent::Status { .. }

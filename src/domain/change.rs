@@ -1,10 +1,14 @@
 //! The only ways in which a record changes. The record is the sequence of these; nothing in it is ever overwritten.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    alarm::{Alarm, AlarmState},
     channel::{ChannelSetup, Label},
+    clock::{ClockKind, ClockSource},
     engine::Sha256Hash,
+    flag::Evidence,
     id::{ChannelId, HearingId},
     load::LoadStep,
     segment::Segment,
@@ -200,6 +204,32 @@ pub enum Change {
         /// What was sent again.
         span: Span,
     },
+    /// Something is wrong with a channel, or is well again.
+    ChannelAlarmed {
+        /// Which channel.
+        channel: ChannelId,
+        /// What is wrong.
+        alarm: Alarm,
+        /// The first sample of the stretch that it was seen in.
+        at: SamplePos,
+        /// Whether it begins or ends there.
+        state: AlarmState,
+        /// What was measured.
+        evidence: Vec<Evidence>,
+    },
+    /// When a sample was, by somebody's clock. Nothing else depends on it.
+    ClockMapped {
+        /// Which channel.
+        channel: ChannelId,
+        /// This sample
+        at: SamplePos,
+        /// was then, or had arrived by then, by the clock of `source`.
+        wall: Timestamp,
+        /// Whose clock.
+        source: ClockSource,
+        /// Why it is told.
+        kind: ClockKind,
+    },
     /// An utterance has its final text.
     SegmentCommitted {
         /// The text.
@@ -224,7 +254,9 @@ impl Change {
             | Self::AudioMissing { channel, .. }
             | Self::AudioStored { channel, .. }
             | Self::InputEnded { channel, .. }
-            | Self::AudioConflict { channel, .. } => Some(*channel),
+            | Self::AudioConflict { channel, .. }
+            | Self::ChannelAlarmed { channel, .. }
+            | Self::ClockMapped { channel, .. } => Some(*channel),
             Self::SegmentCommitted { segment } => Some(segment.channel),
             Self::HearingOpened { .. }
             | Self::RecognitionBegan {}
@@ -249,6 +281,8 @@ impl Change {
             Self::AudioStored { .. } => "audio_stored",
             Self::InputEnded { .. } => "input_ended",
             Self::AudioConflict { .. } => "audio_conflict",
+            Self::ChannelAlarmed { .. } => "channel_alarmed",
+            Self::ClockMapped { .. } => "clock_mapped",
             Self::SegmentCommitted { .. } => Self::TEXT,
             Self::HearingClosed {} => "hearing_closed",
             Self::SegmentDestroyed {} => "segment_destroyed",

@@ -28,11 +28,15 @@ pub enum FlagCode {
     SpeechWithoutWords,
     /// A sound in brackets, music or a formula that the engine writes where it hears no words.
     NonSpeechText,
+    /// The words are the echo of what was said at another microphone.
+    CrossTalk,
+    /// Somebody else spoke at the same time.
+    Overlap,
 }
 
 impl FlagCode {
     /// Every code, in the order of the wire.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::LowWordScore,
         Self::NoSpeechUnderWords,
         Self::Repetition,
@@ -43,6 +47,8 @@ impl FlagCode {
         Self::LowAudio,
         Self::SpeechWithoutWords,
         Self::NonSpeechText,
+        Self::CrossTalk,
+        Self::Overlap,
     ];
 
     /// The code as it is written in exports: `low_word_score`.
@@ -59,6 +65,8 @@ impl FlagCode {
             Self::LowAudio => "low_audio",
             Self::SpeechWithoutWords => "speech_without_words",
             Self::NonSpeechText => "non_speech_text",
+            Self::CrossTalk => "cross_talk",
+            Self::Overlap => "overlap",
         }
     }
 
@@ -76,6 +84,8 @@ impl FlagCode {
             Self::LowAudio => "the audio is very low",
             Self::SpeechWithoutWords => "somebody speaks here and no words were found",
             Self::NonSpeechText => "text that stands for a sound, not for words",
+            Self::CrossTalk => "this was said at another microphone and is only heard here",
+            Self::Overlap => "somebody else spoke at the same time on another channel",
         }
     }
 }

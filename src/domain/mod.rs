@@ -4,9 +4,11 @@
 //! only way in.
 
 pub mod actor;
+pub mod alarm;
 pub mod audio;
 pub mod change;
 pub mod channel;
+pub mod clock;
 pub mod engine;
 pub mod fault;
 pub mod flag;

@@ -65,6 +65,8 @@ fn stands_on(entry: &Entry, channel: ChannelId, span: Span) -> bool {
         | Change::InputEnded { .. }
         | Change::AudioConflict { .. }
         | Change::SegmentDestroyed {}
+        | Change::ChannelAlarmed { .. }
+        | Change::ClockMapped { .. }
         | Change::HearingClosed {} => false,
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::live::listener::Known;
 use crate::{
     domain::{
+        alarm::AlarmState,
         change::Change,
         channel::ChannelSetup,
         id::ChannelId,
@@ -52,7 +53,12 @@ pub(super) fn known_of(channels: &[ChannelSetup], entries: &[Entry]) -> HashMap<
             Change::SegmentCommitted { segment } => {
                 reading.known.segments.insert(segment.span.start());
             }
-            Change::HearingOpened { .. }
+            Change::ChannelAlarmed { alarm, state, .. } => {
+                reading.known.alarms.retain(|standing| standing != alarm);
+                reading.known.alarms.extend((*state == AlarmState::Began).then_some(*alarm));
+            }
+            Change::ClockMapped { .. }
+            | Change::HearingOpened { .. }
             | Change::RecognitionBegan {}
             | Change::RecognitionEnded {}
             | Change::LoadStepped { .. }

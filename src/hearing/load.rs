@@ -23,6 +23,9 @@ const LIMITS: [(LoadStep, Duration); 3] = [
 /// not swing.
 const CALM: Duration = Duration::from_secs(5);
 
+/// From this lateness on no live hearing is taken on the last step.
+pub(super) const STILL_LATE: Duration = Duration::from_secs(10);
+
 /// How often the ladder is looked at.
 pub(super) const LOOK: Duration = Duration::from_millis(250);
 

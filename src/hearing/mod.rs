@@ -1,7 +1,9 @@
 //! What people do with a hearing: open it, stream into it, follow it, read it, close it. The only place where audio,
 //! recognition and record meet.
 
+pub mod clock;
 mod destruction;
+mod ears;
 pub mod follow;
 mod gaps;
 mod known;
@@ -130,6 +132,16 @@ pub enum HearingError {
         /// What was sent.
         found: SamplePos,
     },
+    /// A reading of a clock that cannot be one.
+    #[error("channel {channel} is at sample {}: a clock is not read at sample {}", next.index(), found.index())]
+    Clock {
+        /// The channel.
+        channel: ChannelId,
+        /// The next sample.
+        next: SamplePos,
+        /// The sample of the reading.
+        found: SamplePos,
+    },
     /// An order that cannot be carried out.
     #[error("the order cannot be carried out: {why}")]
     Order {
@@ -182,6 +194,7 @@ impl Fault for HearingError {
             | Self::MixedFormats { .. }
             | Self::UnknownLanguage { .. }
             | Self::NotInRecording { .. }
+            | Self::Clock { .. }
             | Self::Reference { .. } => FaultKind::Invalid,
             Self::Streaming { .. } | Self::Closed { .. } | Self::OutOfOrder { .. } | Self::NotRecordOnly { .. } => {
                 FaultKind::Conflict

@@ -5,7 +5,13 @@ use std::sync::{
     mpsc::{Receiver, SyncSender, sync_channel},
 };
 
-use super::{HearingError, live::compose, service::Detectors, world::World};
+use super::{
+    HearingError,
+    ears::{Ears, Surrounded},
+    live::compose,
+    service::Detectors,
+    world::World,
+};
 use crate::{
     domain::{
         actor::{Actor, ActorKind, Attribution, Purpose},
@@ -31,6 +37,7 @@ use crate::{
             likeness::Likeness,
         },
         front::{Front, FrontConfig, Heard, HeardUtterance},
+        together::{Around, label},
     },
 };
 
@@ -130,6 +137,8 @@ type Answer = Receiver<Result<Hypothesis, AsrError>>;
 struct Decoding {
     lane: usize,
     heard: HeardUtterance,
+    /// Its own lane and the others at that time.
+    around: Vec<Around>,
     answer: Answer,
 }
 
@@ -154,6 +163,8 @@ impl Offline {
         let mut decoding = Vec::new();
         let mut segments = Vec::new();
         let (count, encoding) = (file.channels(), file.encoding());
+        let ears = Ears::new(lanes.iter().map(|lane| (lane.setup.id, lane.setup.format.rate)));
+        let mut ears = ears.map_err(|source| HearingError::Audio { channel: FIRST, source })?;
         let audio_error = |source| HearingError::Audio { channel: FIRST, source };
         while let Some(block) = file.next_block().map_err(audio_error)? {
             for (index, lane) in lanes.iter_mut().enumerate() {
@@ -161,8 +172,14 @@ impl Offline {
                 lane.taken += (bytes.len() / lane.setup.format.encoding.bytes_per_sample()) as u64;
                 let heard = lane.front.push(&bytes);
                 let heard = heard.map_err(|source| HearingError::Audio { channel: lane.setup.id, source })?;
-                self.decode(index, &lane.setup, heard, &mut decoding);
+                ended_in(heard).for_each(|heard| ears.wait(index, heard));
+                if ears.compare() {
+                    let mut samples = Vec::new();
+                    format::decode(lane.setup.format.encoding, &bytes, &mut samples).map_err(audio_error)?;
+                    ears.push(index, &samples);
+                }
             }
+            self.decode(&lanes, ears.ready(false), &mut decoding);
             progress(block.first_frame);
             // Enough to keep every thread busy, and no more audio in memory than that.
             while decoding.len() > self.pool.workers() * 2 {
@@ -170,9 +187,9 @@ impl Offline {
             }
         }
         for (index, lane) in lanes.iter_mut().enumerate() {
-            let heard = lane.front.finish();
-            self.decode(index, &lane.setup, heard, &mut decoding);
+            ended_in(lane.front.finish()).for_each(|heard| ears.wait(index, heard));
         }
+        self.decode(&lanes, ears.ready(true), &mut decoding);
         for utterance in decoding {
             segments.push(self.gather(hearing, &lanes, utterance)?);
         }
@@ -219,11 +236,10 @@ impl Offline {
         Ok(Lane { setup: ChannelSetup { id, label, languages: languages.clone(), format }, choice, front, taken: 0 })
     }
 
-    fn decode(&self, lane: usize, setup: &ChannelSetup, heard: Vec<Heard>, decoding: &mut Vec<Decoding>) {
-        for event in heard {
-            let Heard::Ended(heard) = event else { continue };
-            let answer = self.submit(lane, setup, &heard);
-            decoding.push(Decoding { lane, heard: *heard, answer });
+    fn decode(&self, lanes: &[Lane], ready: Vec<Surrounded>, decoding: &mut Vec<Decoding>) {
+        for Surrounded { lane, heard, around } in ready {
+            let answer = self.submit(lane, &lanes[lane].setup, &heard);
+            decoding.push(Decoding { lane, heard, around, answer });
         }
     }
 
@@ -245,7 +261,7 @@ impl Offline {
 
     /// The segment of an utterance. As in a stream, what cannot be decoded is kept without words, and flagged.
     fn gather(&self, hearing: HearingId, lanes: &[Lane], decoding: Decoding) -> Result<Segment, HearingError> {
-        let Decoding { lane, heard, answer } = decoding;
+        let Decoding { lane, heard, around, answer } = decoding;
         let setup = &lanes[lane].setup;
         let received = |answer: Answer| answer.recv().unwrap_or(Err(AsrError::WorkerGone));
         let mut outcome = received(answer);
@@ -260,7 +276,12 @@ impl Offline {
                 compose::wordless(&heard, setup)
             }
         };
-        Ok(compose::segment(hearing, setup, &heard, hypothesis, self.recognizer.info(Pass::Final)))
+        let mut segment = compose::segment(hearing, setup, &heard, hypothesis, self.recognizer.info(Pass::Final));
+        if let [own, others @ ..] = around.as_slice() {
+            let utterance = &heard.utterance;
+            label(&mut segment, (utterance.span, &utterance.speech), own, others, || (self.detectors)());
+        }
+        Ok(segment)
     }
 
     /// The record that a hearing with this text would have.
@@ -294,6 +315,14 @@ impl Offline {
         let numbered = (1..).zip(changes);
         numbered.map(|(n, change)| Entry { seq: EntrySeq::new(n), change, by: by.clone() }).collect()
     }
+}
+
+/// The utterances that ended.
+fn ended_in(heard: Vec<Heard>) -> impl Iterator<Item = HeardUtterance> {
+    heard.into_iter().filter_map(|event| match event {
+        Heard::Ended(heard) => Some(*heard),
+        Heard::SpeechBegan(_) | Heard::Partial(_) => None,
+    })
 }
 
 /// The bytes that one lane takes of a block of interleaved ones: a channel's own, or with [`Channels::Mix`] the mean of all

@@ -16,7 +16,7 @@ use super::{
         LiveEvent, LiveStream,
         intake::{self, IntakeParts},
     },
-    load::Load,
+    load::{Load, STILL_LATE},
     sitting::Sitting,
     world::World,
 };
@@ -227,9 +227,12 @@ impl Hearings {
 
     /// Whether there is room for another hearing. One that is imported or only recorded takes no text away from others.
     fn admit(&self, recognition: Recognition, imported: bool) -> Result<(), HearingError> {
-        if recognition == Recognition::Live && !imported && *self.load.step().borrow() == LoadStep::FinalsLate {
+        let late = *self.load.step().borrow() == LoadStep::FinalsLate;
+        let lateness = self.load.lateness(tokio::time::Instant::now());
+        // The ladder is slow to go up again; who comes when nothing waits any more is let in.
+        if late && lateness >= STILL_LATE && recognition == Recognition::Live && !imported {
             self.parts.metrics.stream_refused(Refusal::Late);
-            return Err(HearingError::Late { lateness: self.load.lateness(tokio::time::Instant::now()) });
+            return Err(HearingError::Late { lateness });
         }
         Ok(())
     }

@@ -62,6 +62,8 @@ impl Sight {
             | Change::InputEnded { .. }
             | Change::AudioConflict { .. }
             | Change::SegmentDestroyed {}
+            | Change::ChannelAlarmed { .. }
+            | Change::ClockMapped { .. }
             | Change::HearingClosed {} => true,
         }
     }

@@ -24,6 +24,9 @@ use super::{
         gate::Gate,
         intake::Route,
         listener::{Known, Listener, ListenerParts, Rehear, Room},
+        neighbours::Neighbourhood,
+        notes::{Notes, notes},
+        watch::Watch,
     },
     load::{Backlog, Load},
     orders::{self, Placed, Request},
@@ -58,6 +61,8 @@ pub(super) struct Sitting {
     /// Whether text is made of it.
     listens: bool,
     listeners: Mutex<JoinSet<Result<(), HearingError>>>,
+    /// What is noticed while audio comes in.
+    notes: Notes,
     /// It stopped before everything was heard.
     spoiled: AtomicBool,
 }
@@ -96,14 +101,18 @@ impl Sitting {
         let mut known = known_of(&summary.channels, &entries);
         let end = CancellationToken::new();
         let listens = entries.iter().any(|entry| begins_recognition(&entry.change));
+        let (notes, taking) = notes(parts, hearing, end.clone());
         let mut sitting = Self {
             hearing,
             routes: Vec::new(),
             end,
             listens,
             listeners: Mutex::default(),
+            notes,
             spoiled: AtomicBool::new(false),
         };
+        sitting.listeners.get_mut().spawn(taking.run());
+        let (tell, neighbourhood) = watch::channel(None);
         // What is imported or caught up with afterwards takes no partials away from those who speak now.
         let counted = summary.imported.is_none() && summary.closed_at.is_none();
         for setup in summary.channels {
@@ -111,7 +120,7 @@ impl Sitting {
             let backlog = if counted && listens { load.channel(known.start) } else { Backlog::uncounted() };
             let room = Room { load: load.step(), backlog, events: events.clone() };
             let gate = Arc::new(Gate::new(classes.of(setup.id)));
-            let mut seated = sitting.seat(parts, setup, (known, gate), room).await;
+            let mut seated = sitting.seat(parts, setup, (known, gate), (room, neighbourhood.clone())).await;
             if let (Ok(()), Some(route)) = (&seated, sitting.routes.last()) {
                 let stored = Span::new(SamplePos::ZERO, *route.durable.borrow()).unwrap_or(Span::EMPTY);
                 let at = (hearing, route.setup.id);
@@ -122,6 +131,7 @@ impl Sitting {
                 return Err(error);
             }
         }
+        tell.send_replace(Some(Arc::new(sitting.routes.iter().map(Route::neighbour).collect())));
         Ok(sitting)
     }
 
@@ -131,7 +141,7 @@ impl Sitting {
         parts: &Parts,
         setup: ChannelSetup,
         (known, gate): (Known, Arc<Gate>),
-        room: Room,
+        (room, neighbourhood): (Room, Neighbourhood),
     ) -> Result<(), HearingError> {
         let (hearing, channel) = (self.hearing, setup.id);
         let journal = open_journal(parts, hearing, &setup, known.recorded).await?;
@@ -144,6 +154,7 @@ impl Sitting {
         } else {
             self.known(parts, channel).await?
         };
+        let watch = Arc::new(Watch::new(&setup, &known.alarms, self.notes.clone()));
         let (rehear, asked) = mpsc::channel(1);
         let (cuts, cuts_heard) = mpsc::channel(CUTS);
         let (settled, settled_at) = watch::channel(known.start);
@@ -158,6 +169,7 @@ impl Sitting {
             rehear,
             backlog: Arc::clone(&room.backlog),
             recorded: known.recorded,
+            watch,
         };
         if !self.listens {
             // Nothing is waited for.
@@ -182,6 +194,7 @@ impl Sitting {
             cuts: cuts_heard,
             rehear: asked,
             gate,
+            neighbourhood,
             end: self.end.clone(),
         };
         self.routes.push(route);
@@ -323,6 +336,13 @@ impl Sitting {
                 let class = route.gate.strictest_stored(span);
                 let stored = Change::AudioStored { channel, span, class };
                 append(parts, self.hearing, stored, &by, Purpose::Collection).await?;
+            }
+        }
+        self.end.cancel();
+        let mut listeners = self.listeners.lock().await;
+        while let Some(ended) = listeners.join_next().await {
+            if let Err(panicked) = ended {
+                tracing::error!(hearing.id = %self.hearing, error = %panicked, "taking notes panicked");
             }
         }
         self.close_journals().await;

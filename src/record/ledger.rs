@@ -161,6 +161,8 @@ fn reach(change: &Change) -> SamplePos {
         | Change::RecognitionEnded {}
         | Change::LoadStepped { .. }
         | Change::SegmentDestroyed {}
+        | Change::ChannelAlarmed { .. }
+        | Change::ClockMapped { .. }
         | Change::HearingClosed {} => SamplePos::ZERO,
     }
 }

@@ -6,4 +6,5 @@ pub mod confidence;
 pub mod front;
 pub mod stream;
 pub mod timing;
+pub mod together;
 pub mod vad;

@@ -11,6 +11,7 @@
 mod bad_input;
 mod child;
 mod commands;
+mod microphones;
 mod models;
 mod operations;
 mod orders;

@@ -77,12 +77,17 @@ impl Session {
         channel
     }
 
+    /// Ends the stream and waits for its results.
+    async fn end(&mut self) {
+        // The other side sees that nothing follows.
+        self.stream.requests = tokio::sync::mpsc::channel(1).0;
+        while self.stream.responses.message().await.unwrap().is_some() {}
+    }
+
     /// Ends the stream, closes the hearing, and gives the entries that a reader with this token sees.
     async fn finish(mut self, token: &str) -> Vec<pb::RecordEntry> {
-        let Self { ref mut client, hearing, stream, .. } = self;
-        let Open { requests, mut responses } = stream;
-        drop(requests);
-        while responses.message().await.unwrap().is_some() {}
+        self.end().await;
+        let Self { mut client, hearing, .. } = self;
         client.close_hearing(pb::CloseHearingRequest { hearing_id: hearing.clone() }).await.unwrap();
         let request =
             pb::ReadRecordRequest { hearing_id: hearing, resume_token: token.to_owned(), ..Default::default() };
@@ -109,10 +114,9 @@ async fn a_recorder_orders_by_sample_and_the_accounts_add_up() {
         .send(In::Gap(pb::Gap { channel: 1, end_sample: 250_000, reason: pb::GapReason::DeviceLost.into() }))
         .await;
     session.speak(5).await;
-    // Said when everything before it has its results.
-    session.stream.send(In::Marker(pb::Marker { id: 1 })).await;
-    while !matches!(session.stream.next().await.unwrap(), Out::Marker(_)) {}
+    session.end().await;
     let ledger = session.ledger().await;
+    assert_eq!(ledger.pending_samples, 0);
     assert_eq!(ledger.length_samples, 290_000);
     assert_eq!(ledger.off_record_samples, 203_000 - 80_001);
     assert_eq!(ledger.gap_samples, 10_000);

@@ -10,7 +10,7 @@ use crate::{
         change::{Imported, Recognition},
         channel::{ChannelSetup, Label},
         engine::EngineInfo,
-        flag::{Flag, FlagCode},
+        flag::{Evidence, Flag, FlagCode},
         id::{ChannelId, HearingId},
         language::{AllowedLanguages, LanguageTag},
         segment::{CaptionState, Segment, Word},
@@ -174,6 +174,10 @@ pub(super) fn partial(partial: &Partial) -> pb::PartialResult {
     }
 }
 
+pub(super) fn evidence(evidence: &Evidence) -> pb::Evidence {
+    pb::Evidence { measure: evidence.measure.clone(), value: evidence.value, limit: evidence.limit }
+}
+
 fn flag(flag: &Flag) -> pb::Flag {
     let code = match flag.code {
         FlagCode::LowWordScore => pb::FlagCode::LowWordScore,
@@ -186,13 +190,13 @@ fn flag(flag: &Flag) -> pb::Flag {
         FlagCode::LowAudio => pb::FlagCode::LowAudio,
         FlagCode::SpeechWithoutWords => pb::FlagCode::SpeechWithoutWords,
         FlagCode::NonSpeechText => pb::FlagCode::NonSpeechText,
+        FlagCode::CrossTalk => pb::FlagCode::CrossTalk,
+        FlagCode::Overlap => pb::FlagCode::Overlap,
     };
-    let evidence =
-        flag.evidence.iter().map(|e| pb::Evidence { measure: e.measure.clone(), value: e.value, limit: e.limit });
     pb::Flag {
         code: code.into(),
         reason: flag.code.reason().to_owned(),
-        evidence: evidence.collect(),
+        evidence: flag.evidence.iter().map(evidence).collect(),
         first_word: u32::try_from(flag.words.start).unwrap_or(u32::MAX),
         end_word: u32::try_from(flag.words.end).unwrap_or(u32::MAX),
     }

@@ -1,17 +1,20 @@
 //! Entries of the record, orders and accounts: domain to wire, and what is ordered back.
 
+use jiff::Timestamp;
 use tonic::Status;
 
 use super::{
-    convert::{channel_id, segment, span},
+    convert::{channel_id, evidence, segment, span},
     pb,
 };
 use crate::{
     api::status::status,
     domain::{
         actor::{ActorKind, Purpose},
+        alarm::{Alarm, AlarmState},
         change::{Change, GapReason, IntervalClass, Order},
         channel::{ChannelSetup, Label},
+        clock::{ClockKind, ClockSource},
         id::ChannelId,
         time::SamplePos,
     },
@@ -99,6 +102,55 @@ pub(super) fn interval_began(change: &Change) -> Option<pb::IntervalBegan> {
         end_sample: end.map(SamplePos::index),
         ordered_by: order.as_ref().map_or_else(String::new, |o| o.by.as_str().to_owned()),
         reason: order.as_ref().map_or_else(String::new, |o| o.reason.as_str().to_owned()),
+    })
+}
+
+/// The alarm that a change of the record tells of; `None` for another change.
+pub(super) fn channel_alarm(change: &Change) -> Option<pb::ChannelAlarm> {
+    let Change::ChannelAlarmed { channel, alarm, at, state, evidence: measured } = change else { return None };
+    Some(pb::ChannelAlarm {
+        channel: u32::from(channel.number()),
+        alarm: match alarm {
+            Alarm::Dead => pb::AlarmKind::Dead,
+            Alarm::Clipped => pb::AlarmKind::Clipped,
+            Alarm::Hum => pb::AlarmKind::Hum,
+        }
+        .into(),
+        ended: *state == AlarmState::Ended,
+        first_sample: at.index(),
+        reason: alarm.reason().to_owned(),
+        evidence: measured.iter().map(evidence).collect(),
+    })
+}
+
+/// A reading of a recorder's clock.
+pub(super) fn clock_reading(message: &pb::ClockReading) -> Result<(u32, SamplePos, Timestamp), Status> {
+    let pb::ClockReading { channel, sample, unix_us } = *message;
+    let wall = Timestamp::from_microsecond(unix_us)
+        .map_err(|error| Status::invalid_argument(format!("clock reading of {unix_us} microseconds: {error}")))?;
+    Ok((channel, SamplePos::new(sample), wall))
+}
+
+fn clock_mapped(change: &Change) -> Option<pb::ClockMapped> {
+    let Change::ClockMapped { channel, at, wall, source, kind } = change else { return None };
+    let (kind, by_ms, ppm) = match *kind {
+        ClockKind::Start => (pb::ClockKind::Start, 0, 0),
+        ClockKind::Step { by_ms } => (pb::ClockKind::Step, by_ms, 0),
+        ClockKind::CaughtUp { by_ms } => (pb::ClockKind::CaughtUp, by_ms, 0),
+        ClockKind::Drift { ppm } => (pb::ClockKind::Drift, 0, ppm),
+    };
+    Some(pb::ClockMapped {
+        channel: u32::from(channel.number()),
+        sample: at.index(),
+        wall: wall.to_string(),
+        source: match source {
+            ClockSource::Recorder => pb::ClockSource::Recorder,
+            ClockSource::Server => pb::ClockSource::Server,
+        }
+        .into(),
+        kind: kind.into(),
+        by_ms,
+        ppm,
     })
 }
 
@@ -191,6 +243,8 @@ pub(super) fn entry(entry: &Entry, channels: &[ChannelSetup], sight: &Sight) -> 
             let span = rate_of(*channel).map(|r| span(*again, r));
             Wire::AudioConflict(pb::AudioConflict { channel: u32::from(channel.number()), span })
         }
+        change @ Change::ChannelAlarmed { .. } => Wire::ChannelAlarm(channel_alarm(change).unwrap_or_default()),
+        change @ Change::ClockMapped { .. } => Wire::ClockMapped(clock_mapped(change).unwrap_or_default()),
         Change::SegmentCommitted { segment: committed } => Wire::Segment(segment(committed, channels)),
         Change::LoadStepped { step, lateness_ms } => {
             Wire::LoadStepped(pb::LoadStepped { step: u32::from(step.number()), lateness_ms: *lateness_ms })

@@ -99,6 +99,15 @@ pub enum ClientEvent {
         /// How it is treated: "open", "off the record", "closed session", "muted".
         class: &'static str,
     },
+    /// Something is wrong with a channel, or is well again.
+    Alarmed {
+        /// Which channel.
+        channel: u32,
+        /// What, for a person.
+        reason: String,
+        /// Whether it is over.
+        ended: bool,
+    },
     /// All audio has its results.
     Finished {
         /// The last entry of the record.
@@ -137,6 +146,9 @@ pub(super) fn event(kind: Kind) -> ClientEvent {
             },
         },
         Kind::Marker(pb::Marker { id }) => ClientEvent::Marker(id),
+        Kind::ChannelAlarm(pb::ChannelAlarm { channel, ended, reason, .. }) => {
+            ClientEvent::Alarmed { channel, reason, ended }
+        }
         Kind::Finished(pb::StreamFinished { positions: _, last_seq }) => ClientEvent::Finished { last_seq },
     }
 }

@@ -226,6 +226,10 @@ async fn take_message(
             let reason = entries::gap_reason(reason)?;
             live.missing(channel, SamplePos::new(end_sample), reason).await.map_err(|e| status(&e))?;
         }
+        Some(In::Clock(reading)) => {
+            let (channel, at, wall) = entries::clock_reading(&reading)?;
+            live.clock(channel, at, wall).map_err(|e| status(&e))?;
+        }
         None => return Err(Status::invalid_argument("a message without content")),
     }
     Ok(true)
@@ -348,10 +352,13 @@ impl Results {
     }
 }
 
-/// What of the record a recorder is told: texts, and orders that hold.
+/// What of the record a recorder is told: texts, orders that hold, and alarms.
 fn told(change: &Change, seq: EntrySeq, channels: &[ChannelSetup]) -> Option<Out> {
     if let Some(began) = entries::interval_began(change) {
         return Some(Out::IntervalBegan(began));
+    }
+    if let Some(alarm) = entries::channel_alarm(change) {
+        return Some(Out::ChannelAlarm(alarm));
     }
     let Change::SegmentCommitted { segment } = change else { return None };
     Some(Out::Final(pb::FinalResult { seq: seq.number(), segment: Some(convert::segment(segment, channels)) }))

@@ -305,6 +305,7 @@ impl Driver {
             | ClientEvent::Status { .. }
             | ClientEvent::Marker(_)
             | ClientEvent::Ordered { .. }
+            | ClientEvent::Alarmed { .. }
             | ClientEvent::Finished { .. } => {}
         }
         show(&RecorderEvent::Heard(&event));

@@ -2,13 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{gate::Gate, journal::Reading, listener::Rehear};
+use super::{
+    gate::Gate,
+    journal::Reading,
+    listener::Rehear,
+    neighbours::Neighbour,
+    timekeeping::{self, Timekeeper},
+    watch::Watch,
+};
 use crate::{
     domain::{
         actor::{Actor, Attribution, Purpose},
@@ -50,6 +58,15 @@ pub(in crate::hearing) struct Route {
     pub(in crate::hearing) backlog: Arc<Backlog>,
     /// Makes its listener begin anew.
     pub(in crate::hearing) rehear: mpsc::Sender<Rehear>,
+    /// Looks at what comes in.
+    pub(in crate::hearing) watch: Arc<Watch>,
+}
+
+impl Route {
+    /// As other channels see it.
+    pub(in crate::hearing) fn neighbour(&self) -> Neighbour {
+        Neighbour { setup: self.setup.clone(), path: self.path.clone(), durable: self.journal.durable() }
+    }
 }
 
 /// A running stream: audio goes in on one side; how far each channel is can be watched.
@@ -102,6 +119,8 @@ pub struct AudioIn {
     next: Vec<SamplePos>,
     /// What is stored of each channel, for samples that are sent again.
     stored: Vec<Reading>,
+    /// The clocks of each channel.
+    clocks: Vec<Timekeeper>,
 }
 
 impl std::fmt::Debug for AudioIn {
@@ -128,7 +147,8 @@ pub(in crate::hearing) async fn start(parts: IntakeParts) -> Result<LiveStream, 
         durable: route.durable.clone(),
         settled: route.settled.clone(),
     });
-    Ok(LiveStream { channels: channels.collect(), audio: AudioIn { parts, next, stored } })
+    let clocks = parts.routes.iter().map(|r| Timekeeper::new(&r.setup, r.watch.notes())).collect();
+    Ok(LiveStream { channels: channels.collect(), audio: AudioIn { parts, next, stored, clocks } })
 }
 
 impl AudioIn {
@@ -216,7 +236,9 @@ impl AudioIn {
             let (run, class) = route.gate.first_run(second);
             let (piece, rest) = left.split_at(usize::try_from(run.len()).unwrap_or(usize::MAX).saturating_mul(width));
             self.next[index] = if class.is_stored() {
-                route.journal.append(next, class, piece.to_vec()).await?
+                let after = route.journal.append(next, class, piece.to_vec()).await?;
+                route.watch.hear(next, piece);
+                after
             } else {
                 route.journal.skip(next, run.end(), absence(class)).await?
             };
@@ -226,6 +248,7 @@ impl AudioIn {
             self.parts.metrics.audio_received(format.encoding, length);
             left = rest;
         }
+        self.clocks[index].arrived(self.next[index], self.parts.world.as_ref());
         Ok(())
     }
 
@@ -297,6 +320,15 @@ impl AudioIn {
         let channel = route.setup.id;
         tracing::error!(hearing.id = %self.parts.hearing, channel.id = %channel, "audio was sent again and differs from what is stored; what was stored first stands");
         self.append(Change::AudioConflict { channel, span }).await
+    }
+
+    /// Takes a reading of the recorder's clock: sample `at` of channel `number`, or with 0 of every one, was taken at `wall`.
+    ///
+    /// # Errors
+    /// [`HearingError::NoSuchChannel`], [`HearingError::MixedFormats`], [`HearingError::Clock`] for a sample that is far from
+    /// what was sent.
+    pub fn clock(&mut self, number: u32, at: SamplePos, wall: Timestamp) -> Result<(), HearingError> {
+        timekeeping::told(self.parts.hearing, &mut self.clocks, &self.next, (number, at), wall)
     }
 
     /// Carries out an order of the recorder. When it returns it holds.

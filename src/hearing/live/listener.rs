@@ -16,10 +16,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{LiveEvent, Partial, compose, gate::Gate, journal::Reading};
+use super::{
+    LiveEvent, Partial, compose,
+    gate::Gate,
+    journal::Reading,
+    neighbours::{Neighbourhood, Neighbours},
+};
 use crate::{
     domain::{
         actor::{Actor, ActorKind, Attribution, Purpose},
+        alarm::Alarm,
         change::{Change, IntervalClass},
         channel::ChannelSetup,
         fault::{Fault, FaultKind},
@@ -57,7 +63,7 @@ const THINNED: u64 = 3;
 const RECORD_SECONDS: u64 = 60;
 
 /// How long the task waits before it tries again what the record could not take.
-const RECORD_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const RECORD_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the task works with.
 pub(in crate::hearing) struct ListenerParts {
@@ -83,6 +89,8 @@ pub(in crate::hearing) struct ListenerParts {
     pub(in crate::hearing) rehear: mpsc::Receiver<Rehear>,
     /// What may be seen by whom.
     pub(in crate::hearing) gate: Arc<Gate>,
+    /// The channels of the hearing.
+    pub(in crate::hearing) neighbourhood: Neighbourhood,
     /// Cancelled when the hearing is to be closed: everything on disk is heard to its end, then the task is done.
     pub(in crate::hearing) end: CancellationToken,
 }
@@ -117,6 +125,8 @@ pub(in crate::hearing) struct Known {
     pub(in crate::hearing) segments: HashSet<SamplePos>,
     /// How far the record says that audio is stored.
     pub(in crate::hearing) recorded: SamplePos,
+    /// The alarms that stand.
+    pub(in crate::hearing) alarms: Vec<Alarm>,
 }
 
 impl Known {
@@ -164,6 +174,7 @@ pub(in crate::hearing) struct Listener {
     /// Cuts whose utterances are on their way: the number of the first utterance after each, and where it is.
     cuts_ahead: VecDeque<(u64, SamplePos)>,
     agreement: Agreement,
+    neighbours: Neighbours,
     stream_key: u64,
     /// Partials that were due so far.
     partials_due: u64,
@@ -186,6 +197,7 @@ impl Listener {
         let stream_key = high ^ low ^ (u64::from(parts.setup.id.number()) << 56);
         Ok(Self {
             front: fresh(&parts, known.start)?,
+            neighbours: Neighbours::new(parts.setup.id, parts.neighbourhood.clone(), Arc::clone(&parts.detectors)),
             reading: Reading::forward(parts.path.clone()),
             position: known.start,
             fresh_at: known.start,
@@ -289,6 +301,7 @@ impl Listener {
         self.agreement.reset();
         self.front = fresh(&self.parts, self.position)?;
         self.reading = Reading::forward(self.parts.path.clone());
+        self.neighbours.forget();
         // Whoever asked may be gone; then it never says what to do next either.
         let _gone = held.send(());
         let known = again.await.map_err(|_gone| HearingError::Stopped { hearing: self.parts.hearing })?;
@@ -515,7 +528,10 @@ impl Listener {
             self.first_number += 1;
             let Some(outcome) = pending.outcome.take() else { break };
             let info = self.parts.recognizer.info(Pass::Final);
-            let segment = compose::segment(self.parts.hearing, &self.parts.setup, &pending.heard, outcome?, info);
+            let mut segment = compose::segment(self.parts.hearing, &self.parts.setup, &pending.heard, outcome?, info);
+            // Nothing more comes where the input has ended.
+            let waits = !self.parts.end.is_cancelled() && self.last_cut < *self.parts.durable.borrow();
+            self.neighbours.label(&pending.heard, &mut segment, waits).await;
             let (captions, flags) = (segment.captions, segment.flags.iter().map(|f| f.code).collect::<Vec<_>>());
             self.append(Change::SegmentCommitted { segment: Box::new(segment) }).await?;
             self.parts.metrics.utterance(captions, flags, pending.ended.elapsed());
@@ -579,6 +595,6 @@ fn fresh(parts: &ListenerParts, at: SamplePos) -> Result<Front, HearingError> {
 }
 
 /// Whether what kept the record from taking a change may pass.
-const fn passes(kind: FaultKind) -> bool {
+pub(super) const fn passes(kind: FaultKind) -> bool {
     matches!(kind, FaultKind::Overloaded { .. } | FaultKind::Unavailable | FaultKind::TimedOut)
 }

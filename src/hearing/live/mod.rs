@@ -6,6 +6,10 @@ pub(in crate::hearing) mod gate;
 pub(in crate::hearing) mod intake;
 mod journal;
 pub(in crate::hearing) mod listener;
+pub(in crate::hearing) mod neighbours;
+pub(in crate::hearing) mod notes;
+mod timekeeping;
+pub(in crate::hearing) mod watch;
 
 pub use intake::{AudioIn, ChannelProgress, LiveStream};
 

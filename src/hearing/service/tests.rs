@@ -1,5 +1,7 @@
 //! The hearings with a scripted engine, a real record and a real journal.
 
+mod alarms;
+mod clocks;
 mod load;
 mod orders;
 
@@ -44,6 +46,9 @@ struct Still(AtomicU64);
 impl World for Still {
     fn now(&self) -> jiff::Timestamp {
         jiff::Timestamp::UNIX_EPOCH
+    }
+    fn steady(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
     }
     fn draw_id(&self) -> uuid::Uuid {
         uuid::Uuid::from_u128(self.0.fetch_add(1, Ordering::Relaxed).into())

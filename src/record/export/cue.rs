@@ -5,9 +5,10 @@
 
 use super::{
     plain,
-    transcript::{Transcript, in_doubt},
+    transcript::{Transcript, has, in_doubt},
 };
 use crate::domain::{
+    flag::FlagCode,
     segment::{Segment, Word},
     time::SampleRate,
 };
@@ -25,6 +26,8 @@ pub(super) struct Piece {
     pub(super) text: String,
     pub(super) spaced: bool,
     pub(super) doubt: bool,
+    /// Somebody else spoke too.
+    pub(super) overlap: bool,
 }
 
 /// One caption.
@@ -47,10 +50,14 @@ pub(super) fn cues(transcript: &Transcript) -> impl Iterator<Item = (&Segment, u
 fn of_segment(segment: &Segment) -> Vec<Cue> {
     let mut cues: Vec<Cue> = Vec::new();
     for (index, word) in segment.words.iter().enumerate() {
-        let doubt = in_doubt(segment, index);
+        if has(segment, index, FlagCode::CrossTalk) {
+            // It is in the captions of the channel at which it was said.
+            continue;
+        }
+        let (doubt, overlap) = (in_doubt(segment, index), has(segment, index, FlagCode::Overlap));
         // An engine may hand out a word with a space inside; a line can be broken there too.
         for (part, text) in plain::line(&word.text).split_whitespace().enumerate() {
-            let piece = Piece { text: text.to_owned(), spaced: word.spaced || part > 0, doubt };
+            let piece = Piece { text: text.to_owned(), spaced: word.spaced || part > 0, doubt, overlap };
             if !cues.last_mut().is_some_and(|cue| cue.take(&piece, word, segment.rate)) {
                 let earliest = cues.last().map_or(0, |cue| cue.start_ms);
                 cues.push(Cue::begin(piece, word, segment.rate, earliest));

@@ -8,11 +8,12 @@ use serde::Serialize;
 
 use super::{
     ExportError, NOTICE,
-    transcript::{Transcript, class_name},
+    transcript::{ClockNote, Transcript, class_name},
 };
 use crate::domain::{
     audio::Encoding,
     change::GapReason,
+    clock::ClockKind,
     engine::EngineInfo,
     flag::{Evidence, Flag},
     id::{ChannelId, HearingId, SegmentId},
@@ -40,6 +41,8 @@ struct Head<'a> {
     channels: Vec<Channel<'a>>,
     intervals: Vec<Interval<'a>>,
     ledger: Vec<Accounts>,
+    alarms: Vec<AlarmRow<'a>>,
+    clock: Vec<ClockRow>,
     engines: &'a [&'a EngineInfo],
 }
 
@@ -60,6 +63,29 @@ struct Interval<'a> {
     class: &'static str,
     ordered_by: Option<&'a str>,
     reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct AlarmRow<'a> {
+    channel: ChannelId,
+    alarm: &'static str,
+    reason: &'static str,
+    state: &'static str,
+    first_sample: u64,
+    start_ms: Option<u64>,
+    evidence: &'a [Evidence],
+}
+
+#[derive(Serialize)]
+struct ClockRow {
+    channel: ChannelId,
+    sample: u64,
+    hearing_ms: Option<u64>,
+    wall: String,
+    source: &'static str,
+    kind: &'static str,
+    by_ms: Option<i64>,
+    ppm: Option<i32>,
 }
 
 /// What became of the samples of a channel: the six counts add up to the length.
@@ -168,6 +194,15 @@ fn head<'a>(transcript: &'a Transcript, engines: &'a [&'a EngineInfo]) -> Head<'
         ordered_by: i.order.as_ref().map(|o| o.by.as_str()),
         reason: i.order.as_ref().map(|o| o.reason.as_str()),
     };
+    let alarm = |a: &'a super::transcript::AlarmNote| AlarmRow {
+        channel: a.channel,
+        alarm: a.alarm.as_str(),
+        reason: a.alarm.reason(),
+        state: a.state.as_str(),
+        first_sample: a.at.index(),
+        start_ms: transcript.rate(a.channel).map(|rate| a.at.at(rate).millis()),
+        evidence: &a.evidence,
+    };
     Head {
         format: "vivavoce-transcript",
         version: VERSION,
@@ -181,6 +216,8 @@ fn head<'a>(transcript: &'a Transcript, engines: &'a [&'a EngineInfo]) -> Head<'
         channels: transcript.channels.iter().map(channel).collect(),
         intervals: transcript.intervals.iter().map(interval).collect(),
         ledger: transcript.ledger.iter().map(accounts).collect(),
+        alarms: transcript.alarms.iter().map(alarm).collect(),
+        clock: transcript.clock.iter().map(|note| clock(transcript, note)).collect(),
         engines,
     }
 }
@@ -241,5 +278,23 @@ fn flag(flag: &Flag) -> FlagRow<'_> {
         first_word: flag.words.start,
         end_word: flag.words.end,
         evidence: &flag.evidence,
+    }
+}
+
+fn clock(transcript: &Transcript, note: &ClockNote) -> ClockRow {
+    let (by_ms, ppm) = match note.kind {
+        ClockKind::Start => (None, None),
+        ClockKind::Step { by_ms } | ClockKind::CaughtUp { by_ms } => (Some(by_ms), None),
+        ClockKind::Drift { ppm } => (None, Some(ppm)),
+    };
+    ClockRow {
+        channel: note.channel,
+        sample: note.at.index(),
+        hearing_ms: transcript.rate(note.channel).map(|rate| note.at.at(rate).millis()),
+        wall: note.wall.to_string(),
+        source: note.source.as_str(),
+        kind: note.kind.as_str(),
+        by_ms,
+        ppm,
     }
 }

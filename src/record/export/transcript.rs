@@ -7,12 +7,15 @@ use jiff::Timestamp;
 use super::ExportError;
 use crate::{
     domain::{
+        alarm::{Alarm, AlarmState},
         change::{Change, EntrySeq, IntervalClass, Order},
         channel::ChannelSetup,
+        clock::{ClockKind, ClockSource},
+        flag::{Evidence, FlagCode},
         id::{ChannelId, HearingId},
         interval::Classes,
         segment::{CaptionState, Segment},
-        time::SamplePos,
+        time::{SamplePos, SampleRate},
     },
     record::{
         entry::Entry,
@@ -35,6 +38,36 @@ pub struct Interval {
     pub order: Option<Order>,
 }
 
+/// Something was wrong with a channel, or was well again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlarmNote {
+    /// Which channel.
+    pub channel: ChannelId,
+    /// What.
+    pub alarm: Alarm,
+    /// The first sample of the stretch that it was seen in.
+    pub at: SamplePos,
+    /// Whether it began or ended there.
+    pub state: AlarmState,
+    /// What was measured.
+    pub evidence: Vec<Evidence>,
+}
+
+/// When a sample was, by somebody's clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClockNote {
+    /// Which channel.
+    pub channel: ChannelId,
+    /// The sample.
+    pub at: SamplePos,
+    /// When it was, or had arrived.
+    pub wall: Timestamp,
+    /// Whose clock.
+    pub source: ClockSource,
+    /// Why it is told.
+    pub kind: ClockKind,
+}
+
 /// The record of one hearing as a document.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transcript {
@@ -54,6 +87,10 @@ pub struct Transcript {
     pub classes: Classes,
     /// What became of every sample, a channel after the other.
     pub ledger: Vec<ChannelLedger>,
+    /// What was wrong with channels, in the order of the record.
+    pub alarms: Vec<AlarmNote>,
+    /// Wall-clock time, in the order of the record. Every other time is time of the hearing, counted in samples.
+    pub clock: Vec<ClockNote>,
     /// The segments in order of their start as exact hearing time, then of channel, then of their place in the record.
     pub segments: Vec<Segment>,
     /// The last entry that went in.
@@ -87,6 +124,8 @@ impl Transcript {
             intervals: Vec::new(),
             classes: Classes::default(),
             ledger: Vec::new(),
+            alarms: Vec::new(),
+            clock: Vec::new(),
             segments: Vec::new(),
             through: *seq,
         };
@@ -116,6 +155,16 @@ impl Transcript {
                     order: order.clone(),
                 });
             }
+            Change::ChannelAlarmed { channel, alarm, at, state, evidence } => self.alarms.push(AlarmNote {
+                channel: *channel,
+                alarm: *alarm,
+                at: *at,
+                state: *state,
+                evidence: evidence.clone(),
+            }),
+            Change::ClockMapped { channel, at, wall, source, kind } => {
+                self.clock.push(ClockNote { channel: *channel, at: *at, wall: *wall, source: *source, kind: *kind })
+            }
             Change::HearingClosed {} => self.closed_at = Some(entry.by.at),
             // A second opening cannot be in a record; stored audio is told by the journal. Of a text that was destroyed nothing
             // is handed out.
@@ -139,6 +188,12 @@ impl Transcript {
         let classes = &self.classes;
         self.segments.retain(|s| classes.strictest(s.channel, s.span) == IntervalClass::Open);
         self
+    }
+
+    /// The rate of `channel`; `None` where the hearing has no such channel.
+    #[must_use]
+    pub fn rate(&self, channel: ChannelId) -> Option<SampleRate> {
+        self.channels.iter().find(|c| c.id == channel).map(|c| c.format.rate)
     }
 
     /// The label of `channel`, without what could forge an export; `channel 3` where it has none.
@@ -171,7 +226,12 @@ pub(super) const fn class_name(class: IntervalClass) -> &'static str {
     }
 }
 
-/// Whether the word at `index` is in doubt: any flag covers it.
+/// Whether the word at `index` is in doubt: any flag covers it but one that says that somebody else spoke too.
 pub(super) fn in_doubt(segment: &Segment, index: usize) -> bool {
-    segment.flags.iter().any(|flag| flag.words.contains(&index))
+    segment.flags.iter().any(|flag| flag.code != FlagCode::Overlap && flag.words.contains(&index))
+}
+
+/// Whether a flag of this code covers the word at `index`.
+pub(super) fn has(segment: &Segment, index: usize, code: FlagCode) -> bool {
+    segment.flags.iter().any(|flag| flag.code == code && flag.words.contains(&index))
 }

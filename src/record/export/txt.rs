@@ -2,10 +2,12 @@
 
 use super::{
     NOTICE, plain,
-    transcript::{Transcript, class_name, in_doubt},
+    transcript::{ClockNote, Transcript, class_name, in_doubt},
 };
 use crate::domain::{
+    alarm::AlarmState,
     change::IntervalClass,
+    clock::ClockKind,
     flag::{Flag, FlagCode},
     hypothesis::join,
     segment::{CaptionState, Segment},
@@ -18,7 +20,7 @@ use crate::record::ledger::{Account, ChannelLedger};
 #[must_use]
 pub fn txt(transcript: &Transcript) -> String {
     let mut out = head(transcript);
-    let mut silent = silences(transcript).into_iter().peekable();
+    let mut silent = remarks(transcript).into_iter().peekable();
     for segment in &transcript.segments {
         let start = segment.span.start().at(segment.rate);
         while let Some((_, text)) = silent.next_if(|(at, _)| *at <= start) {
@@ -34,9 +36,18 @@ pub fn txt(transcript: &Transcript) -> String {
     out
 }
 
-/// Where there is no text for another reason than that nobody spoke, in order.
-fn silences(transcript: &Transcript) -> Vec<(HearingTime, String)> {
-    let mut silences = Vec::new();
+/// What stands between the texts: alarms of channels, and where there is no text for another reason than that nobody spoke.
+/// In order.
+fn remarks(transcript: &Transcript) -> Vec<(HearingTime, String)> {
+    let mut remarks = Vec::new();
+    for note in &transcript.alarms {
+        let Some(at) = transcript.rate(note.channel).map(|rate| note.at.at(rate)) else { continue };
+        let what = match note.state {
+            AlarmState::Began => format!("ALARM {}: {}", note.alarm.as_str(), note.alarm.reason()),
+            AlarmState::Ended => format!("alarm {} is over", note.alarm.as_str()),
+        };
+        remarks.push((at, format!("\n[{at}] {} {}: [{what}]\n", note.channel, transcript.label(note.channel))));
+    }
     for ledger in &transcript.ledger {
         for (span, account) in &ledger.runs {
             let why = match account {
@@ -49,11 +60,11 @@ fn silences(transcript: &Transcript) -> Vec<(HearingTime, String)> {
             let (start, end) = (span.start().at(ledger.rate), span.end().at(ledger.rate));
             let (channel, label) = (ledger.channel, transcript.label(ledger.channel));
             let cause = account.gap_reason().map_or_else(String::new, |reason| format!(": {}", reason.as_str()));
-            silences.push((start, format!("\n[{start} - {end}] {channel} {label}: [{why}{cause}]\n")));
+            remarks.push((start, format!("\n[{start} - {end}] {channel} {label}: [{why}{cause}]\n")));
         }
     }
-    silences.sort_by_key(|(start, _)| *start);
-    silences
+    remarks.sort_by_key(|(start, _)| *start);
+    remarks
 }
 
 fn head(transcript: &Transcript) -> String {
@@ -75,8 +86,47 @@ fn head(transcript: &Transcript) -> String {
     for ledger in &transcript.ledger {
         out.push_str(&accounts(ledger));
     }
+    out.push_str(&clocks(transcript));
     out.push_str("\nTimes count from the opening. Words marked (?) are in doubt; the reasons stand under the line.\n");
     out
+}
+
+/// Wall-clock times, a line each; channels that say the same at the same time are one.
+fn clocks(transcript: &Transcript) -> String {
+    let mut out = String::new();
+    let mut last: Option<(&ClockNote, u64)> = None;
+    for note in &transcript.clock {
+        let Some(at) = transcript.rate(note.channel).map(|rate| note.at.at(rate)) else { continue };
+        let same = |(other, ms): (&ClockNote, u64)| {
+            let apart = note.wall.as_millisecond() - other.wall.as_millisecond();
+            other.channel != note.channel
+                && (other.kind, other.source) == (note.kind, note.source)
+                && apart.abs() < 1_000
+                && ms.abs_diff(at.millis()) < 1_000
+        };
+        if last.is_some_and(same) {
+            continue;
+        }
+        last = Some((note, at.millis()));
+        let why = match note.kind {
+            ClockKind::Start => "a stream began".to_owned(),
+            ClockKind::Step { by_ms } => format!("the clock was set by {:+.3} s", seconds(by_ms)),
+            ClockKind::CaughtUp { .. } => "what came late was caught up with".to_owned(),
+            ClockKind::Drift { ppm } => format!("channel {} gives {ppm:+} ppm of its samples", note.channel),
+        };
+        out.push_str(&format!("Clock:     {at} was {} by the {}'s clock ({why})\n", note.wall, note.source.as_str()));
+    }
+    if !out.is_empty() {
+        out.push_str(
+            "           All other times are time of the hearing, counted in samples; no clock changes them.\n",
+        );
+    }
+    out
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds of centuries fit 53 bits")]
+const fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1e3
 }
 
 /// What became of a channel's audio, in a line: the parts make the whole.
@@ -126,7 +176,10 @@ fn word(segment: &Segment, index: usize, text: &str) -> String {
 /// The reasons of the flags that withhold text, or of all where none of those is there.
 fn withheld_for(segment: &Segment) -> String {
     let withholding = |f: &&Flag| {
-        matches!(f.code, FlagCode::NoSpeechUnderWords | FlagCode::NonSpeechText | FlagCode::SpeechWithoutWords)
+        matches!(
+            f.code,
+            FlagCode::NoSpeechUnderWords | FlagCode::NonSpeechText | FlagCode::SpeechWithoutWords | FlagCode::CrossTalk
+        )
     };
     let mut reasons: Vec<_> = segment.flags.iter().filter(withholding).map(|f| f.code.reason()).collect();
     if reasons.is_empty() {

@@ -9,7 +9,8 @@ use super::{
     transcript::Transcript,
 };
 
-/// The captions as one WebVTT file. A word in doubt is underlined and of class `doubt` (`<u.doubt>`), the channel's label is
+/// The captions as one WebVTT file. A word in doubt is underlined and of class `doubt` (`<u.doubt>`), one at which somebody else spoke
+/// too of class `overlap`, the channel's label is
 /// the voice. Text that is withheld or not of open court is left out.
 ///
 /// There is no `STYLE` block: ffmpeg 5.1 takes it for the end of the file (tried).
@@ -53,7 +54,8 @@ pub fn vtt(transcript: &Transcript) -> String {
 
 fn show(piece: &super::cue::Piece) -> String {
     let text = escape(&piece.text);
-    if piece.doubt { format!("<u.doubt>{text}</u>") } else { text }
+    let text = if piece.doubt { format!("<u.doubt>{text}</u>") } else { text };
+    if piece.overlap { format!("<c.overlap>{text}</c>") } else { text }
 }
 
 /// With `>` escaped too, no text can hold the arrow that would begin a cue.

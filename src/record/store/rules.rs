@@ -5,6 +5,7 @@ use crate::domain::{
     actor::Attribution,
     change::{Change, EntrySeq, IntervalClass},
     channel::ChannelSetup,
+    flag::Evidence,
     id::{ChannelId, HearingId},
     segment::Segment,
     time::SamplePos,
@@ -56,6 +57,8 @@ impl Head {
             | Change::AudioMissing { .. }
             | Change::InputEnded { .. }
             | Change::AudioConflict { .. }
+            | Change::ChannelAlarmed { .. }
+            | Change::ClockMapped { .. }
             | Change::SegmentCommitted { .. }
             | Change::SegmentDestroyed {} => {}
         }
@@ -98,6 +101,8 @@ pub(super) fn check(
         | Change::AudioMissing { .. }
         | Change::InputEnded { .. }
         | Change::AudioConflict { .. }
+        | Change::ChannelAlarmed { .. }
+        | Change::ClockMapped { .. }
         | Change::SegmentCommitted { .. }
         | Change::HearingClosed {}
         | Change::SegmentDestroyed {} => Ok(()),
@@ -120,6 +125,8 @@ fn may_follow_closing(head: &Head, change: &Change) -> bool {
         Change::HearingOpened { .. }
         | Change::InputEnded { .. }
         | Change::AudioConflict { .. }
+        | Change::ChannelAlarmed { .. }
+        | Change::ClockMapped { .. }
         | Change::AudioStored { .. }
         | Change::HearingClosed {}
         | Change::SegmentDestroyed {} => false,
@@ -143,7 +150,11 @@ fn flaw(head: &Head, change: &Change) -> Option<Flaw> {
         | Change::AudioDestroyed { channel, .. }
         | Change::AudioMissing { channel, .. }
         | Change::InputEnded { channel, .. }
-        | Change::AudioConflict { channel, .. } => known(*channel),
+        | Change::AudioConflict { channel, .. }
+        | Change::ClockMapped { channel, .. } => known(*channel),
+        Change::ChannelAlarmed { channel, evidence, .. } => {
+            known(*channel).or_else(|| (!finite(evidence)).then_some(Flaw::NotFinite))
+        }
         Change::AudioStored { channel, class, .. } => known(*channel).or(match class {
             IntervalClass::Open | IntervalClass::Sealed => None,
             IntervalClass::OffRecord | IntervalClass::Muted => Some(Flaw::NothingStored),
@@ -158,15 +169,19 @@ fn flaw(head: &Head, change: &Change) -> Option<Flaw> {
     }
 }
 
+/// JSON has no infinity: such a figure would be written as null and never be read back.
+fn finite(evidence: &[Evidence]) -> bool {
+    evidence.iter().all(|e| e.value.is_finite() && e.limit.is_finite())
+}
+
 fn segment_flaw(head: &Head, segment: &Segment) -> Option<Flaw> {
     let rate = head.setup(segment.channel).map(|c| c.format.rate);
     if rate != Some(segment.rate) {
         return Some(Flaw::Rate(segment.channel));
     }
     let scores = segment.words.iter().map(|w| w.score).chain(segment.language_posterior);
-    let figures = segment.flags.iter().flat_map(|f| &f.evidence).flat_map(|e| [e.value, e.limit]);
-    // JSON has no infinity: such a figure would be written as null and never be read back.
-    if !scores.map(|s| f64::from(s.value())).chain(figures).all(f64::is_finite) {
+    let mut scores = scores.map(|s| f64::from(s.value()));
+    if !scores.all(f64::is_finite) || !segment.flags.iter().all(|f| finite(&f.evidence)) {
         return Some(Flaw::NotFinite);
     }
     let bad = |words: &std::ops::Range<usize>| words.start > words.end || words.end > segment.words.len();

@@ -11,9 +11,11 @@
 //! Everything but [`mod@file`] is free of IO. How a stream of bytes or samples is cut into pieces never changes what comes out:
 //! decoding is sample by sample, and the resampler and the level meter work in steps of their own.
 
+pub mod crosstalk;
 pub mod file;
 pub mod format;
 mod g711;
+pub mod health;
 pub mod level;
 pub mod likeness;
 pub mod resample;

@@ -227,6 +227,7 @@ pub(crate) struct Heard {
     pub(crate) marks: Vec<(u64, usize)>,
     /// Orders that hold, as they were told.
     pub(crate) ordered: Vec<pb::IntervalBegan>,
+    pub(crate) alarms: Vec<pb::ChannelAlarm>,
     pub(crate) statuses: Vec<pb::StreamStatus>,
     pub(crate) finished: Option<pb::StreamFinished>,
     /// What ended it where it was not finished.
@@ -300,6 +301,7 @@ fn take(heard: &mut Heard, kind: Out) {
         Out::Status(status) => heard.statuses.push(status),
         Out::Marker(mark) => heard.marks.push((mark.id, heard.finals.len())),
         Out::IntervalBegan(began) => heard.ordered.push(began),
+        Out::ChannelAlarm(alarm) => heard.alarms.push(alarm),
         Out::Finished(finished) => heard.finished = Some(finished),
     }
 }

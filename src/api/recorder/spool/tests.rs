@@ -21,6 +21,9 @@ impl World for Dice {
     fn now(&self) -> jiff::Timestamp {
         jiff::Timestamp::UNIX_EPOCH
     }
+    fn steady(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
     fn draw_id(&self) -> uuid::Uuid {
         uuid::Uuid::from_u128(u128::from(self.0.fetch_add(1, Ordering::Relaxed)) * 0x9e37_79b9_7f4a_7c15_1234_5678)
     }

@@ -1,0 +1,100 @@
+//! What is noticed while audio comes in goes into the record on a task of its own, so that taking audio never waits for it.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::listener::{RECORD_PAUSE, passes};
+use crate::{
+    domain::{
+        actor::{Actor, ActorKind, Attribution, Purpose},
+        change::Change,
+        fault::Fault,
+        id::HearingId,
+    },
+    hearing::{HearingError, service::Parts, world::World},
+    record::store::RecordStore,
+    telemetry::{Metrics, Queue},
+};
+
+/// Notes of one hearing that wait for the record. Sixteen channels bring a few a minute; so many are hours of them.
+const NOTES: usize = 1_024;
+
+/// Where notes are handed in.
+#[derive(Clone, Debug)]
+pub(in crate::hearing) struct Notes {
+    pub(super) hearing: HearingId,
+    pub(super) metrics: Arc<Metrics>,
+    sender: mpsc::Sender<Change>,
+}
+
+impl Notes {
+    /// Hands a note in and does not wait. One that finds no room is lost, which is logged: the record has not taken anything
+    /// for hours then.
+    pub(super) fn hand_in(&self, change: Change) {
+        if let Err(error) = self.sender.try_send(change) {
+            self.metrics.queue_rejected(Queue::RecordWrites);
+            let change = match error {
+                mpsc::error::TrySendError::Full(change) | mpsc::error::TrySendError::Closed(change) => change,
+            };
+            tracing::error!(hearing.id = %self.hearing, change = change.name(), "a note for the record is lost: the record takes none");
+        }
+    }
+}
+
+/// The task that puts notes into the record.
+pub(in crate::hearing) struct Taking {
+    hearing: HearingId,
+    store: Arc<dyn RecordStore>,
+    world: Arc<dyn World>,
+    end: CancellationToken,
+    receiver: mpsc::Receiver<Change>,
+}
+
+/// Both sides for one hearing, until `end` is cancelled.
+pub(in crate::hearing) fn notes(parts: &Parts, hearing: HearingId, end: CancellationToken) -> (Notes, Taking) {
+    let (sender, receiver) = mpsc::channel(NOTES);
+    let (store, world) = (Arc::clone(&parts.store), Arc::clone(&parts.world));
+    let notes = Notes { hearing, metrics: Arc::clone(&parts.metrics), sender };
+    (notes, Taking { hearing, store, world, end, receiver })
+}
+
+impl Taking {
+    /// Puts notes into the record until the hearing is to end and none is left.
+    ///
+    /// If the future is dropped, the notes that wait are lost: nothing depends on them.
+    ///
+    /// # Errors
+    /// None: a note that the record refuses is logged and left.
+    pub(in crate::hearing) async fn run(mut self) -> Result<(), HearingError> {
+        loop {
+            let note = tokio::select! {
+                biased;
+                note = self.receiver.recv() => note,
+                () = self.end.cancelled() => None,
+            };
+            let Some(change) = note else { return Ok(()) };
+            self.append(change).await;
+        }
+    }
+
+    async fn append(&self, change: Change) {
+        let mut pause = tokio::time::interval(RECORD_PAUSE);
+        loop {
+            pause.tick().await;
+            let actor = Actor { kind: ActorKind::Service, id: "watch".to_owned() };
+            let by = Attribution { actor, purpose: Purpose::Collection, at: self.world.now() };
+            match self.store.append(self.hearing, change.clone(), by).await {
+                Ok(_receipt) => return,
+                Err(error) if passes(error.kind()) => {
+                    tracing::warn!(hearing.id = %self.hearing, %error, change = change.name(), "the record cannot take a note; trying again");
+                }
+                Err(error) => {
+                    tracing::error!(hearing.id = %self.hearing, %error, change = change.name(), "the record refuses a note");
+                    return;
+                }
+            }
+        }
+    }
+}
