@@ -48,7 +48,7 @@ use crate::{
             pool::Pool,
         },
         front::FrontConfig,
-        vad::{SpeechDetector, VadError, detector::ChannelDetector, model::SileroModel},
+        vad::{VadError, detector::ChannelDetector, model::SileroModel},
     },
     telemetry::{DecodePass, Metrics, Queue},
 };
@@ -211,6 +211,14 @@ pub struct Engine {
     front: FrontConfig,
 }
 
+/// What an engine is made of before it has threads.
+struct Parted {
+    recognizer: Arc<dyn Recognizer>,
+    detectors: Detectors,
+    languages: Vec<String>,
+    metrics: Arc<Metrics>,
+}
+
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").field("recognizer", &self.recognizer).finish_non_exhaustive()
@@ -230,6 +238,26 @@ impl Engine {
         let silero = SileroModel::parse(&detector.bytes)
             .map_err(|source| AppError::Detector { name: detector.name.clone(), source })?;
         let silero = Arc::new(silero);
+        let detectors: Detectors = Arc::new(move || Box::new(ChannelDetector::new(Arc::clone(&silero))));
+        Self::made(Parted { recognizer, detectors, languages, metrics }, settings.workers, settings.front.clone())
+    }
+
+    /// An engine of other parts than the models': a server is tried with it where the same text must come at any speed.
+    ///
+    /// # Errors
+    /// [`AppError::Engine`] where its threads cannot be started.
+    pub fn of_parts(
+        recognizer: Arc<dyn Recognizer>,
+        detectors: Detectors,
+        workers: usize,
+        front: FrontConfig,
+    ) -> Result<Self, AppError> {
+        let metrics = Arc::new(Metrics::new());
+        Self::made(Parted { recognizer, detectors, languages: Vec::new(), metrics }, workers, front)
+    }
+
+    fn made(parts: Parted, workers: usize, front: FrontConfig) -> Result<Self, AppError> {
+        let Parted { recognizer, detectors, languages, metrics } = parts;
         let counted = Arc::clone(&metrics);
         let observer = Arc::new(move |pass, waited, took| {
             let (queue, pass) = match pass {
@@ -239,18 +267,8 @@ impl Engine {
             counted.queue_waited(queue, waited);
             counted.decoded(pass, took);
         });
-        let pool = Arc::new(Pool::start(&recognizer, settings.workers, observer)?);
-        Ok(Self {
-            recognizer,
-            pool,
-            detectors: Arc::new(move || {
-                let detector: Box<dyn SpeechDetector> = Box::new(ChannelDetector::new(Arc::clone(&silero)));
-                detector
-            }),
-            languages,
-            metrics,
-            front: settings.front.clone(),
-        })
+        let pool = Arc::new(Pool::start(&recognizer, workers, observer)?);
+        Ok(Self { recognizer, pool, detectors, languages, metrics, front })
     }
 
     /// The engine for files.
