@@ -418,14 +418,32 @@ impl Server {
     }
 }
 
-/// Makes a folder that only its owner may look into.
+/// Makes a folder that only its owner may look into. Its name, and those of folders made on the way, are there after a power
+/// cut.
 fn folder(path: &Path) -> Result<(), AppError> {
+    use std::os::unix::fs::PermissionsExt;
     let fail = |source| AppError::Folder { path: path.to_owned(), source };
-    let fresh = !path.exists();
+    let made: Vec<&Path> = path.ancestors().take_while(|a| !a.as_os_str().is_empty() && !a.exists()).collect();
     fs::create_dir_all(path).map_err(fail)?;
-    if fresh {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(fail)?;
+    if made.is_empty() {
+        return Ok(());
     }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(fail)?;
+    for folder in made {
+        let parent = folder.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(fail)?;
+    }
+    Ok(())
+}
+
+/// Keeps the system from writing this process's memory into a core file, should it end badly: audio and text are in it. Not even
+/// to a program that takes core files, which a limit alone would not stop.
+///
+/// # Errors
+/// What the system says.
+pub fn forbid_core_files() -> std::io::Result<()> {
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    rustix::process::setrlimit(rustix::process::Resource::Core, none)?;
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
     Ok(())
 }

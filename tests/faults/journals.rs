@@ -56,7 +56,11 @@ fn same(path: &Path, voice: &Voice, end: u64) {
         let to = end.min(start + PIECE);
         let pieces = reader.read_span(Span::new(SamplePos::new(start), SamplePos::new(to)).unwrap()).unwrap();
         let [piece] = &pieces[..] else { panic!("channel {}: {} pieces from {start}", voice.number, pieces.len()) };
-        assert!(piece.bytes == voice.bytes(start, to), "channel {}: other samples between {start} and {to}", voice.number);
+        assert!(
+            piece.bytes == voice.bytes(start, to),
+            "channel {}: other samples between {start} and {to}",
+            voice.number
+        );
         reader.forget(SamplePos::new(to));
         start = to;
     }

@@ -7,9 +7,10 @@ use vivavoce::api::grpc::pb;
 
 use crate::{
     dice::Dice,
-    journals,
+    journals, power,
     process::{Served, Start},
-    recorder::{Left, Recorder, Until},
+    real,
+    recorder::{Left, Pace, Recorder, Until},
     server::Settings,
     sound::{self, Voice},
     tally::{Scale, Tally},
@@ -31,6 +32,8 @@ pub(crate) async fn run(scale: Scale) -> Tally {
         let work = killed(voices.clone(), dice, Arc::clone(&expected));
         tally.cases("kills", A_HEARING, format!("hearing {case}"), work).await;
     }
+    power::run(scale, &mut tally).await;
+    real::killed(scale, &mut tally).await;
     tally
 }
 
@@ -40,6 +43,7 @@ pub(crate) async fn undisturbed(voices: &[Voice]) -> Vec<pb::Segment> {
     let settings = Settings::under(folder.path().join("data"));
     let served = Start::default().scripted(&settings, &folder.path().join("said")).unwrap();
     let mut recorder = Recorder::open(served.address, voices.to_vec(), Dice::new(0)).await;
+    recorder.pace = Pace::Ahead(60);
     let texts = recorder.finish(served.address).await;
     served.stop();
     let lengths: Vec<u64> = voices.iter().map(|v| v.length).collect();
@@ -51,8 +55,7 @@ pub(crate) async fn undisturbed(voices: &[Voice]) -> Vec<pb::Segment> {
 async fn killed(voices: Vec<Voice>, mut dice: Dice, expected: Arc<Vec<pb::Segment>>) {
     let folder = tempfile::tempdir().unwrap();
     let (settings, said) = (Settings::under(folder.path().join("data")), folder.path().join("said"));
-    let start = || Start::default().scripted(&settings, &said).unwrap();
-    let mut served = start();
+    let mut served = serve(&settings, &said);
     let mut recorder = Recorder::open(served.address, voices.clone(), dice.clone()).await;
     for kill in 0..A_HEARING {
         let until = moment(&mut dice, A_HEARING - kill, &recorder);
@@ -62,7 +65,7 @@ async fn killed(voices: Vec<Voice>, mut dice: Dice, expected: Arc<Vec<pb::Segmen
         }
         served.kill();
         journals::hold(&settings.data, &recorder.hearing, &voices, &recorder.acknowledged);
-        served = start();
+        served = serve(&settings, &said);
     }
     let texts = recorder.finish(served.address).await;
     assert!(texts == *expected, "the text is another");

@@ -17,14 +17,26 @@
     reason = "a trial stops where it finds something else than it expects, and tells what it counted"
 )]
 
+mod chunking;
+mod day;
 mod dice;
+mod disk;
+mod image;
 mod journals;
 mod kills;
+mod network;
+mod power;
 mod process;
+mod real;
 mod recorder;
+mod relay;
+mod secrets;
 mod server;
+mod shim;
+mod slow;
 mod sound;
 mod tally;
+mod write_log;
 
 use std::{process::ExitCode, time::Instant};
 
@@ -34,6 +46,13 @@ use tally::{Point, Scale};
 fn points() -> Vec<Point> {
     vec![
         Point::new(1, "the server is killed", |scale| Box::pin(kills::run(scale))),
+        Point::new(2, "the network is cut, the recorder is killed", |scale| Box::pin(network::run(scale))),
+        Point::new(3, "engines are stopped, killed, made to abort", |scale| Box::pin(real::run(scale))),
+        Point::new(4, "recognition is four times too slow", |scale| Box::pin(slow::run(scale))),
+        Point::new(5, "what must not be found is looked for", |scale| Box::pin(secrets::run(scale))),
+        Point::new(6, "ten hours", |scale| Box::pin(day::run(scale))),
+        Point::new(7, "disks fail", |scale| Box::pin(disk::run(scale))),
+        Point::new(9, "audio is cut into messages at random", |scale| Box::pin(chunking::run(scale))),
     ]
 }
 
@@ -53,6 +72,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
         Some(server::WORD) => return server::run(&server::Settings::parse(arguments)),
+        Some(network::WORD) => return network::record(arguments),
         // A name that `cargo test` was given: none of these is called so.
         Some(other) if !other.starts_with('-') => return ExitCode::SUCCESS,
         Some("--list") => return ExitCode::SUCCESS,

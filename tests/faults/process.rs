@@ -10,6 +10,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use vivavoce::models::{progress::Silent, store::ModelStore};
 
 use crate::server::Settings;
 
@@ -35,7 +36,7 @@ impl Start {
     /// What it said where it ended instead.
     pub(crate) fn scripted(&self, settings: &Settings, said: &Path) -> Result<Served, String> {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(settings.arguments()).envs(&self.environment);
+        command.args(settings.arguments()).envs(&self.environment).current_dir(said.parent().unwrap());
         Served::of(command, said)
     }
 }
@@ -60,10 +61,14 @@ impl Served {
 
     /// `vivavoce serve` itself, with the real engine in processes of its own, on the data folder `data`.
     pub(crate) fn real(data: &Path, said: &Path) -> Self {
+        fetch();
         let mut command = Command::new(env!("CARGO_BIN_EXE_vivavoce"));
         let models = models().canonicalize().unwrap();
         command.args(["serve", "--set", "server.listen=127.0.0.1:0", "--set", "server.admin_listen=127.0.0.1:0"]);
-        command.env("VIVAVOCE_DATA__MODELS", models).env("VIVAVOCE_DATA__DIR", data).current_dir(data.parent().unwrap());
+        command
+            .env("VIVAVOCE_DATA__MODELS", models)
+            .env("VIVAVOCE_DATA__DIR", data)
+            .current_dir(data.parent().unwrap());
         for variable in ["VIVAVOCE_MODELS", "VIVAVOCE_SPEECH", "VIVAVOCE_VAD_MODEL"] {
             command.env_remove(variable);
         }
@@ -78,6 +83,11 @@ impl Served {
             .spawn(move || lines.map_while(Result::ok).for_each(|line| writeln!(log, "{line}").unwrap()))
             .unwrap();
         Self { child, address, said: said.to_owned() }
+    }
+
+    /// The engine's processes: those that it started and that live.
+    pub(crate) fn engines(&self) -> Vec<Pid> {
+        children(self.child.id() as i32)
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -117,9 +127,36 @@ impl Drop for Served {
 }
 
 /// The folder of the models: the one in `VIVAVOCE_MODELS`, else that of the tests.
-fn models() -> PathBuf {
+pub(crate) fn models() -> PathBuf {
     crate::variable("VIVAVOCE_MODELS").map_or_else(
         || std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("models-cache"),
         PathBuf::from,
     )
+}
+
+/// Sees to it that the models are there.
+fn fetch() {
+    let store = ModelStore::open(models()).unwrap();
+    fs::create_dir_all(store.dir()).unwrap();
+    let lock = File::create(store.dir().join(".lock")).unwrap();
+    lock.lock().unwrap();
+    ["base", "silero-vad"].iter().for_each(|name| drop(store.fetch(name, &mut Silent).unwrap()));
+}
+
+/// Memory that a process holds, kB.
+pub(crate) fn resident_kb(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// The processes that `parent` started and that live.
+pub(crate) fn children(parent: i32) -> Vec<Pid> {
+    let of = |entry: std::io::Result<fs::DirEntry>| {
+        let pid: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+        if fields[0] != "Z" && fields[1] == parent.to_string() { Pid::from_raw(pid) } else { None }
+    };
+    fs::read_dir("/proc").unwrap().filter_map(of).collect()
 }

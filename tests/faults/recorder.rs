@@ -65,10 +65,18 @@ pub(crate) enum Pace {
     Ahead(u64),
     /// So many times as fast as people speak.
     Times(u32),
+    /// So many seconds of audio ahead of what has its results.
+    Heard(u64),
 }
 
+/// Seconds between the marks of a recorder that waits for results.
+const MARK: u64 = 30;
+
+/// Told of a position.
+pub(crate) type OnMark = std::sync::Arc<dyn Fn(u64) + Send + Sync>;
+
 /// A recorder with the audio of a hearing.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Recorder {
     pub(crate) voices: Vec<Voice>,
     pub(crate) hearing: String,
@@ -82,7 +90,17 @@ pub(crate) struct Recorder {
     /// How far results were behind, milliseconds, at worst.
     pub(crate) latest_ms: u64,
     pub(crate) pace: Pace,
+    /// Told of each mark that came back: the second of the audio.
+    pub(crate) on_mark: Option<OnMark>,
+    /// Told of each acknowledgement of the first channel.
+    pub(crate) on_stored: Option<OnMark>,
     dice: Dice,
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recorder").field("hearing", &self.hearing).finish_non_exhaustive()
+    }
 }
 
 /// A stream of a recorder.
@@ -96,6 +114,9 @@ struct Streaming {
     turn: usize,
     begun: Instant,
     from: Vec<u64>,
+    /// The second of the last mark that was set, and of the last that came back.
+    marked: u64,
+    heard: u64,
 }
 
 impl Recorder {
@@ -107,16 +128,24 @@ impl Recorder {
             languages: vec!["en".to_owned()],
             format: Some(voice.format),
         };
-        let request = pb::OpenHearingRequest { reference: String::new(), channels: voices.iter().map(channel).collect() };
+        let request =
+            pb::OpenHearingRequest { reference: String::new(), channels: voices.iter().map(channel).collect() };
         let opened = within("opening", connect(address).await.open_hearing(request)).await.unwrap().into_inner();
+        Self::resumed(opened.hearing_id, opened.resume_token, voices, dice)
+    }
+
+    /// One that knows its hearing, and nothing of what happened to it.
+    pub(crate) fn resumed(hearing: String, token: String, voices: Vec<Voice>, dice: Dice) -> Self {
         Self {
             acknowledged: vec![0; voices.len()],
-            hearing: opened.hearing_id,
-            token: opened.resume_token,
+            hearing,
+            token,
             texts: BTreeMap::new(),
             slowest: Duration::ZERO,
             latest_ms: 0,
             pace: Pace::Ahead(4),
+            on_mark: None,
+            on_stored: None,
             voices,
             dice,
         }
@@ -161,8 +190,7 @@ impl Recorder {
                     Err(status) => return Left::Broken(status),
                 },
                 () = ready.wait(), if requests.is_some() => {
-                    let chunk = self.chunk(&mut streaming);
-                    let request = pb::StreamRequest { kind: Some(In::Audio(chunk)) };
+                    let request = pb::StreamRequest { kind: Some(self.message(&mut streaming)) };
                     // Where the stream is over, the next answer says why.
                     drop(requests.as_ref().unwrap().send(request).await);
                 }
@@ -176,12 +204,31 @@ impl Recorder {
         let next: Vec<u64> = opened.positions.iter().map(|p| p.next_sample).collect();
         for ((voice, acknowledged), next) in self.voices.iter().zip(&self.acknowledged).zip(&next) {
             let number = voice.number;
-            assert!(next >= acknowledged, "channel {number}: {acknowledged} was acknowledged and the server is at {next}");
-            assert!(*next <= voice.length, "channel {number}: the server is at {next}, {} was never said", voice.length);
+            assert!(
+                next >= acknowledged,
+                "channel {number}: {acknowledged} was acknowledged and the server is at {next}"
+            );
+            assert!(
+                *next <= voice.length,
+                "channel {number}: the server is at {next}, {} was never said",
+                voice.length
+            );
         }
         let waiting = vec![VecDeque::new(); next.len()];
         let begun = Instant::now();
-        Streaming { from: next.clone(), next, waiting, sent: 0, acknowledged: 0, texts: 0, turn: 0, begun }
+        let marked = next[0] / self.voices[0].rate();
+        Streaming {
+            from: next.clone(),
+            next,
+            waiting,
+            sent: 0,
+            acknowledged: 0,
+            texts: 0,
+            turn: 0,
+            begun,
+            marked,
+            heard: marked,
+        }
     }
 
     fn reached(&self, streaming: &Streaming, until: Until) -> bool {
@@ -209,11 +256,25 @@ impl Recorder {
                 let ahead = streaming.next[turn].saturating_sub(self.acknowledged[turn].max(streaming.from[turn]));
                 if ahead < seconds * rate { Ready::Now } else { Ready::Never }
             }
+            Pace::Heard(seconds) => {
+                let ahead = streaming.next[turn] / rate < streaming.heard + seconds;
+                if ahead { Ready::Now } else { Ready::Never }
+            }
             Pace::Times(times) => {
                 let said = (streaming.next[turn] - streaming.from[turn]) as f64 / rate as f64 / f64::from(times);
                 Ready::At(streaming.begun + Duration::from_secs_f64(said))
             }
         }
+    }
+
+    /// The next message: audio, or a mark where one is due.
+    fn message(&mut self, streaming: &mut Streaming) -> In {
+        let second = streaming.next[streaming.turn] / self.voices[streaming.turn].rate();
+        if matches!(self.pace, Pace::Heard(_)) && second >= streaming.marked + MARK {
+            streaming.marked = second;
+            return In::Marker(pb::Marker { id: second });
+        }
+        In::Audio(self.chunk(streaming))
     }
 
     /// The next chunk of the channel whose turn it is, 20 to 250 ms of it.
@@ -222,6 +283,7 @@ impl Recorder {
         let start = streaming.next[streaming.turn];
         let length = match self.pace {
             Pace::Ahead(_) => self.dice.between(voice.rate() / 50, voice.rate() / 4),
+            Pace::Heard(_) => voice.rate(),
             // Larger where a second is short, so that messages do not cost more than audio.
             Pace::Times(times) => voice.rate() / 10 * u64::from(times).clamp(1, 10),
         };
@@ -247,6 +309,9 @@ impl Recorder {
                 let before = self.acknowledged[index].max(streaming.from[index]);
                 streaming.acknowledged += through.saturating_sub(before);
                 self.acknowledged[index] = self.acknowledged[index].max(through);
+                if let Some(tell) = self.on_stored.as_ref().filter(|_| index == 0) {
+                    tell(through);
+                }
             }
             Out::Final(text) => {
                 streaming.texts += 1;
@@ -260,11 +325,14 @@ impl Recorder {
                 assert_eq!(ends, self.voices.iter().map(|v| v.length).collect::<Vec<_>>(), "all is there");
                 return true;
             }
-            Out::SpeechBegan(_) | Out::Partial(_) | Out::Marker(_) | Out::IntervalBegan(_) => {}
+            Out::Marker(mark) => {
+                streaming.heard = mark.id;
+                if let Some(tell) = &self.on_mark {
+                    tell(mark.id);
+                }
+            }
+            Out::SpeechBegan(_) | Out::Partial(_) | Out::IntervalBegan(_) => {}
             Out::Opened(_) => panic!("the stream was opened twice"),
-            // What later versions say beside.
-            #[expect(unreachable_patterns, reason = "the list of answers may grow")]
-            _ => {}
         }
         false
     }
@@ -282,6 +350,18 @@ impl Recorder {
     pub(crate) async fn close(&self, address: SocketAddr) -> Vec<pb::Segment> {
         let request = pb::CloseHearingRequest { hearing_id: self.hearing.clone() };
         within("closing", connect(address).await.close_hearing(request)).await.unwrap();
+        self.texts(address).await
+    }
+
+    /// Whether its hearing is closed.
+    pub(crate) async fn is_closed(&self, address: SocketAddr) -> bool {
+        let request = pb::ReadRecordRequest { hearing_id: self.hearing.clone(), ..pb::ReadRecordRequest::default() };
+        let page = within("the record", connect(address).await.read_record(request)).await.unwrap().into_inner();
+        page.hearing.unwrap().closed
+    }
+
+    /// Every text of the record; what was sent before is what it holds.
+    pub(crate) async fn texts(&self, address: SocketAddr) -> Vec<pb::Segment> {
         let record = self.record(address).await;
         for (seq, sent) in &self.texts {
             assert!(record.get(seq) == Some(sent), "the text of entry {seq} was sent and is not what the record holds");

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::signal::unix::{SignalKind, signal};
 use vivavoce::{
-    app::{Engine, Server, ServerSettings},
+    app::{Engine, Server, ServerSettings, forbid_core_files},
     domain::probability::Probability,
     speech::{
         asr::scripted::{Pace, Scripted},
@@ -81,6 +81,7 @@ pub(crate) fn engine(settings: &Settings, pace: &Arc<Pace>) -> Engine {
 pub(crate) fn run(settings: &Settings) -> ExitCode {
     let log = LogSettings { filter: settings.log.clone(), ..LogSettings::default() };
     init(&log, Colour::Off).unwrap();
+    forbid_core_files().unwrap();
     let pace = Arc::new(Pace::default());
     pace.set(Duration::from_micros(settings.pace_micros));
     let engine = engine(settings, &pace);

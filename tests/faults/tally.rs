@@ -88,12 +88,29 @@ impl Tally {
         self.count(kind, count, if held { count } else { 0 });
     }
 
+    /// Runs a case and counts it as one of `kind`.
+    pub(crate) async fn case(
+        &mut self,
+        kind: &'static str,
+        name: String,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) {
+        self.cases(kind, 1, name, work).await;
+    }
+
     /// Counts `tried` of a kind, of which `held` came out well.
     pub(crate) fn count(&mut self, kind: &'static str, tried: u64, held: u64) {
         match self.kinds.iter_mut().find(|one| one.0 == kind) {
             Some(one) => (one.1, one.2) = (one.1 + tried, one.2 + held),
             None => self.kinds.push((kind, tried, held)),
         }
+    }
+
+    /// Takes over what another counted.
+    pub(crate) fn merge(&mut self, other: Self) {
+        other.kinds.into_iter().for_each(|(kind, tried, held)| self.count(kind, tried, held));
+        self.notes.extend(other.notes);
+        self.failures.extend(other.failures);
     }
 
     /// A figure that belongs to the verdict.
