@@ -85,7 +85,9 @@ async fn through(recorder: &mut Recorder, server: std::net::SocketAddr, after: u
 
 /// Half an hour of audio waits when the network comes back. The server's clock is not moved: to it, a break is a break.
 async fn cut_for_long(seed: u64, mut dice: Dice) {
-    let voices: Vec<Voice> = sound::four(seed ^ dice.draw(), LONG_SECONDS + 120);
+    // As telephones have it, since there is much of it.
+    let (seed, format) = (seed ^ dice.draw(), sound::format(pb::Encoding::Mulaw, 8_000));
+    let voices: Vec<Voice> = (1..=4).map(|number| Voice::new(seed, number, format, LONG_SECONDS + 120)).collect();
     let expected = kills::undisturbed(&voices).await;
     let (folder, settings, served) = begun();
     let mut recorder = Recorder::open(served.address, voices, dice.clone()).await;

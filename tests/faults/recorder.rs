@@ -2,9 +2,10 @@
 //! what was acknowledged stays, and a text that was sent stays what it was.
 
 use std::{
+    any::Any,
     collections::{BTreeMap, VecDeque},
-    future::Future,
     net::SocketAddr,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -73,7 +74,7 @@ pub(crate) enum Pace {
 const MARK: u64 = 30;
 
 /// Told of a position.
-pub(crate) type OnMark = std::sync::Arc<dyn Fn(u64) + Send + Sync>;
+pub(crate) type OnMark = Arc<dyn Fn(u64) + Send + Sync>;
 
 /// A recorder with the audio of a hearing.
 #[derive(Clone)]
@@ -94,6 +95,8 @@ pub(crate) struct Recorder {
     pub(crate) on_mark: Option<OnMark>,
     /// Told of each acknowledgement of the first channel.
     pub(crate) on_stored: Option<OnMark>,
+    /// The stream that was left, as it was: dropping it would tell the server that the input is over, which is no fault.
+    left: Option<Arc<Mutex<Box<dyn Any + Send>>>>,
     dice: Dice,
 }
 
@@ -146,6 +149,7 @@ impl Recorder {
             pace: Pace::Ahead(4),
             on_mark: None,
             on_stored: None,
+            left: None,
             voices,
             dice,
         }
@@ -176,6 +180,7 @@ impl Recorder {
         let mut requests = Some(requests);
         loop {
             if self.reached(&streaming, until) {
+                self.left = Some(Arc::new(Mutex::new(Box::new((requests, responses)))));
                 return Left::Reached;
             }
             if self.all_sent(&streaming) {
