@@ -1,7 +1,7 @@
 # What one does here. Each recipe is short; what is longer than three lines is a script.
 .POSIX:
 .DEFAULT_GOAL := help
-.PHONY: help demo build test bench lint doc setup
+.PHONY: help demo build test faults bench lint doc setup
 
 # Rust's usual installer puts cargo where a fresh shell does not look yet.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
@@ -19,6 +19,10 @@ build: setup ## the program, at target/release/vivavoce
 test: ## all checks and all tests; VIVAVOCE_SPEECH names the folder of recordings with references
 	@sh scripts/setup.sh checks
 	@sh scripts/test.sh
+
+faults: ## faults on purpose, in full: kills, power cuts, full disks; FAULTS=short for minutes, POINTS=1,5 for some
+	@sh scripts/setup.sh checks
+	FAULTS=$${FAULTS:-full} cargo test --release --locked --test faults
 
 bench: setup ## one figure for each named question of benches/
 	cargo bench --profile release --locked --bench '*'

@@ -48,7 +48,7 @@ use crate::{
             pool::Pool,
         },
         front::FrontConfig,
-        vad::{SpeechDetector, VadError, detector::ChannelDetector, model::SileroModel},
+        vad::{VadError, detector::ChannelDetector, model::SileroModel},
     },
     telemetry::{DecodePass, Metrics, Queue},
 };
@@ -226,6 +226,14 @@ pub struct Engine {
     front: FrontConfig,
 }
 
+/// What an engine is made of before it has threads.
+struct Parted {
+    recognizer: Arc<dyn Recognizer>,
+    detectors: Detectors,
+    languages: Vec<String>,
+    metrics: Arc<Metrics>,
+}
+
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").field("recognizer", &self.recognizer).finish_non_exhaustive()
@@ -245,6 +253,26 @@ impl Engine {
         let silero = SileroModel::parse(&detector.bytes)
             .map_err(|source| AppError::Detector { name: detector.name.clone(), source })?;
         let silero = Arc::new(silero);
+        let detectors: Detectors = Arc::new(move || Box::new(ChannelDetector::new(Arc::clone(&silero))));
+        Self::made(Parted { recognizer, detectors, languages, metrics }, settings.workers, settings.front.clone())
+    }
+
+    /// An engine of other parts than the models': a server is tried with it where the same text must come at any speed.
+    ///
+    /// # Errors
+    /// [`AppError::Engine`] where its threads cannot be started.
+    pub fn of_parts(
+        recognizer: Arc<dyn Recognizer>,
+        detectors: Detectors,
+        workers: usize,
+        front: FrontConfig,
+    ) -> Result<Self, AppError> {
+        let metrics = Arc::new(Metrics::new());
+        Self::made(Parted { recognizer, detectors, languages: Vec::new(), metrics }, workers, front)
+    }
+
+    fn made(parts: Parted, workers: usize, front: FrontConfig) -> Result<Self, AppError> {
+        let Parted { recognizer, detectors, languages, metrics } = parts;
         let counted = Arc::clone(&metrics);
         let observer = Arc::new(move |pass, waited, took| {
             let (queue, pass) = match pass {
@@ -254,18 +282,8 @@ impl Engine {
             counted.queue_waited(queue, waited);
             counted.decoded(pass, took);
         });
-        let pool = Arc::new(Pool::start(&recognizer, settings.workers, observer)?);
-        Ok(Self {
-            recognizer,
-            pool,
-            detectors: Arc::new(move || {
-                let detector: Box<dyn SpeechDetector> = Box::new(ChannelDetector::new(Arc::clone(&silero)));
-                detector
-            }),
-            languages,
-            metrics,
-            front: settings.front.clone(),
-        })
+        let pool = Arc::new(Pool::start(&recognizer, workers, observer)?);
+        Ok(Self { recognizer, pool, detectors, languages, metrics, front })
     }
 
     /// The engine for files.
@@ -417,14 +435,32 @@ impl Server {
     }
 }
 
-/// Makes a folder that only its owner may look into.
+/// Makes a folder that only its owner may look into. Its name, and those of folders made on the way, are there after a power
+/// cut.
 fn folder(path: &Path) -> Result<(), AppError> {
+    use std::os::unix::fs::PermissionsExt;
     let fail = |source| AppError::Folder { path: path.to_owned(), source };
-    let fresh = !path.exists();
+    let made: Vec<&Path> = path.ancestors().take_while(|a| !a.as_os_str().is_empty() && !a.exists()).collect();
     fs::create_dir_all(path).map_err(fail)?;
-    if fresh {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(fail)?;
+    if made.is_empty() {
+        return Ok(());
     }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(fail)?;
+    for folder in made {
+        let parent = folder.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(fail)?;
+    }
+    Ok(())
+}
+
+/// Keeps the system from writing this process's memory into a core file, should it end badly: audio and text are in it. Not even
+/// to a program that takes core files, which a limit alone would not stop.
+///
+/// # Errors
+/// What the system says.
+pub fn forbid_core_files() -> std::io::Result<()> {
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    rustix::process::setrlimit(rustix::process::Resource::Core, none)?;
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
     Ok(())
 }

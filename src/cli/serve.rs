@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{engine_settings, runtime, server_settings, talk};
 use crate::{
-    app::{Engine, Server},
+    app::{Engine, Server, forbid_core_files},
     config::Config,
 };
 
@@ -20,6 +20,7 @@ pub struct ServeArgs {}
 /// What keeps the server from starting or stopping well.
 pub fn run(_args: &ServeArgs, config: &Config) -> anyhow::Result<()> {
     talk::log(config)?;
+    forbid_core_files().context("cannot keep the system from writing core files, which would hold audio and text")?;
     let engine = Engine::load(&engine_settings(config, config.log.clone()))?;
     runtime()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;

@@ -277,6 +277,12 @@ pub enum RecordError {
         #[source]
         source: rusqlite::Error,
     },
+    /// The database can be read and not written.
+    #[error("cannot write the record at {}: it is read-only for this service; check owner and mount options", path.display())]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+    },
     /// The database failed.
     #[error("the record cannot {action}")]
     Database {
@@ -303,7 +309,7 @@ impl Fault for RecordError {
             Self::HearingClosed { .. } | Self::AudioOverlap { .. } => FaultKind::Conflict,
             Self::Invalid { .. } => FaultKind::Invalid,
             Self::Busy { retry_after } => FaultKind::Overloaded { retry_after: *retry_after },
-            Self::Stopped | Self::Open { .. } => FaultKind::Unavailable,
+            Self::Stopped | Self::Open { .. } | Self::ReadOnly { .. } => FaultKind::Unavailable,
             Self::Seal { source, .. } | Self::Keys { source, .. } => source.kind(),
             Self::NoText { .. } => FaultKind::NotFound,
             Self::PlainText { .. } => FaultKind::Unimplemented,

@@ -1,5 +1,13 @@
 //! An engine that says what its script says. For tests that need the same answer at any speed, beside the real engine.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
 use super::{AsrError, CancelFlag, DecodeRequest, Decoder, KnownLanguages, Pass, Recognizer};
 use crate::domain::{
     engine::{EngineInfo, Sha256Hash},
@@ -8,11 +16,30 @@ use crate::domain::{
     time::{Tick, TickSpan},
 };
 
+/// How long a scripted engine takes; can be changed while it decodes.
+#[derive(Debug, Default)]
+pub struct Pace {
+    /// Microseconds a second of audio.
+    micros: AtomicU64,
+}
+
+impl Pace {
+    /// From the next decode on, a second of audio takes this long.
+    pub fn set(&self, a_second: Duration) {
+        self.micros.store(u64::try_from(a_second.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn of(&self, samples: usize) -> Duration {
+        Duration::from_micros(self.micros.load(Ordering::Relaxed).saturating_mul(samples as u64) / 16_000)
+    }
+}
+
 /// A recogniser whose words are a function of the samples alone: the loudness of each half second picks a word.
 #[derive(Debug)]
 pub struct Scripted {
     info: EngineInfo,
     vocabulary: Vec<String>,
+    pace: Arc<Pace>,
 }
 
 impl Scripted {
@@ -29,7 +56,14 @@ impl Scripted {
                 parameters: "{}".to_owned(),
             },
             vocabulary: vocabulary.iter().map(|&w| w.to_owned()).collect(),
+            pace: Arc::default(),
         }
+    }
+
+    /// Takes as long as `pace` says. What it says stays the same.
+    #[must_use]
+    pub fn paced(self, pace: Arc<Pace>) -> Self {
+        Self { pace, ..self }
     }
 }
 
@@ -43,12 +77,13 @@ impl Recognizer for Scripted {
     }
 
     fn decoder(&self) -> Result<Box<dyn Decoder>, AsrError> {
-        Ok(Box::new(ScriptedDecoder { vocabulary: self.vocabulary.clone() }))
+        Ok(Box::new(ScriptedDecoder { vocabulary: self.vocabulary.clone(), pace: Arc::clone(&self.pace) }))
     }
 }
 
 struct ScriptedDecoder {
     vocabulary: Vec<String>,
+    pace: Arc<Pace>,
 }
 
 /// Half a second at 16 kHz: one word each.
@@ -61,6 +96,10 @@ impl Decoder for ScriptedDecoder {
         }
         if request.samples.is_empty() || request.samples.len() > super::MAX_WINDOW {
             return Err(AsrError::Window { samples: request.samples.len() });
+        }
+        let pace = self.pace.of(request.samples.len());
+        if !pace.is_zero() && cancel.wait(pace) {
+            return Err(AsrError::Cancelled);
         }
         let mut words = Vec::new();
         let mut at = request.start;

@@ -20,6 +20,10 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, RecordError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let fail = |source| RecordError::Open { path: path.to_owned(), source };
     let mut connection = Connection::open_with_flags(path, flags).map_err(fail)?;
+    // SQLite opens what it cannot write for reading, without a word, and would fail at the first change.
+    if connection.is_readonly(rusqlite::MAIN_DB).map_err(fail)? {
+        return Err(RecordError::ReadOnly { path: path.to_owned() });
+    }
     connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(fail)?;
     // Looked at before anything is changed: a foreign or newer database stays as it is.
     check_version(&connection, path)?;

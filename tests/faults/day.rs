@@ -1,0 +1,109 @@
+//! A day in court: ten hours of four channels. Memory does not grow, and every sample has its place in the accounts.
+
+use std::sync::{Arc, Mutex};
+
+use vivavoce::api::grpc::pb;
+
+use crate::{
+    dice::Dice,
+    journals, kills,
+    process::{Served, resident_kb},
+    recorder::{Pace, Recorder, connect, within},
+    server::Settings,
+    sound::{self, Voice},
+    tally::{Scale, Tally},
+};
+
+/// Memory may grow by so much an hour after the first half, kB: less than a hundredth of what a server holds in a day.
+const SLOPE_KB: f64 = 256.0;
+
+pub(crate) async fn run(scale: Scale) -> Tally {
+    let mut tally = Tally::default();
+    let real = crate::variable("FAULTS_REAL").is_some();
+    let seconds = if real { 3_600 } else { scale.of(36_000, 1_200) };
+    let format = sound::format(pb::Encoding::PcmS16le, 16_000);
+    let voices: Vec<Voice> = if real {
+        sound::four_looped(seconds)
+    } else {
+        (1..=4).map(|n| Voice::new(scale.seed, n, format, seconds)).collect()
+    };
+    let samples: Arc<Mutex<Vec<(f64, f64)>>> = Arc::default();
+    let kept = Arc::clone(&samples);
+    tally
+        .case("hearings of four channels", format!("{seconds} s"), async move { whole_day(voices, real, kept).await })
+        .await;
+    let samples = samples.lock().unwrap();
+    // The first half hour fills caches; of a short run the first half.
+    let from = (seconds as f64 / 3_600.0 / 2.0).min(0.5);
+    let settled: Vec<(f64, f64)> = samples.iter().copied().filter(|(hour, _)| *hour >= from).collect();
+    let (slope, last) = (slope(&settled), settled.last().map_or(0.0, |one| one.1));
+    tally.note(format!(
+        "{:.1} hours of audio, {} looks at memory, {last:.0} kB, slope {slope:.0} kB/h",
+        seconds as f64 / 3_600.0,
+        samples.len()
+    ));
+    // Of minutes no slope an hour can be told: there what counts is that it stays within a few megabytes.
+    let flat = if seconds >= 3_600 { slope < SLOPE_KB } else { spread(&settled) < 8_192.0 };
+    tally.count("looks at memory that is flat", 1, u64::from(flat));
+    tally
+}
+
+async fn whole_day(voices: Vec<Voice>, real: bool, samples: Arc<Mutex<Vec<(f64, f64)>>>) {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, said) = (folder.path().join("data"), folder.path().join("said"));
+    let served = if real { Served::real(&data, &said) } else { kills::serve(&Settings::under(data.clone()), &said) };
+    let mut recorder = Recorder::open(served.address, voices.clone(), Dice::new(0)).await;
+    recorder.pace = if real { Pace::Times(1) } else { Pace::Heard(120) };
+    let pid = served.pid().as_raw_nonzero().get() as u32;
+    let look = Arc::new(move |second: u64| {
+        samples.lock().unwrap().push((second as f64 / 3_600.0, resident_kb(pid) as f64));
+    });
+    if real {
+        let rate = voices[0].rate();
+        let last = Mutex::new(0);
+        recorder.on_stored = Some(Arc::new(move |at| {
+            let mut last = last.lock().unwrap();
+            if at / rate >= *last + 30 {
+                *last = at / rate;
+                look(*last);
+            }
+        }));
+    } else {
+        recorder.on_mark = Some(look);
+    }
+    let texts = recorder.finish(served.address).await;
+    accounts(&recorder, &served, &texts).await;
+    served.stop();
+    let lengths: Vec<u64> = voices.iter().map(|v| v.length).collect();
+    journals::hold(&data, &recorder.hearing, &voices, &lengths);
+}
+
+/// The accounts are exact to the sample.
+async fn accounts(recorder: &Recorder, served: &Served, texts: &[pb::Segment]) {
+    let request = pb::ReadLedgerRequest { hearing_id: recorder.hearing.clone() };
+    let ledger = within("the ledger", connect(served.address).await.read_ledger(request)).await.unwrap().into_inner();
+    assert_eq!(ledger.channels.len(), recorder.voices.len());
+    for (account, voice) in ledger.channels.iter().zip(&recorder.voices) {
+        let spans = texts.iter().filter(|s| s.channel == voice.number).map(|s| s.span.unwrap());
+        let spoken: u64 = spans.map(|span| span.end_sample - span.start_sample).sum();
+        assert_eq!((account.channel, account.length_samples), (voice.number, voice.length));
+        assert_eq!((account.speech_samples, account.non_speech_samples), (spoken, voice.length - spoken));
+        let rest = [account.off_record_samples, account.muted_samples, account.gap_samples, account.pending_samples];
+        assert_eq!(rest, [0; 4]);
+    }
+}
+
+/// The straight line of least squares.
+fn slope(points: &[(f64, f64)]) -> f64 {
+    let count = points.len().max(1) as f64;
+    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
+    let (x, y) = (mean(|p| p.0), mean(|p| p.1));
+    let above: f64 = points.iter().map(|p| (p.0 - x) * (p.1 - y)).sum();
+    let below: f64 = points.iter().map(|p| (p.0 - x).powi(2)).sum();
+    if below > 0.0 { above / below } else { 0.0 }
+}
+
+fn spread(points: &[(f64, f64)]) -> f64 {
+    let of = points.iter().map(|p| p.1);
+    of.clone().fold(0.0, f64::max) - of.fold(f64::MAX, f64::min).min(f64::MAX)
+}
