@@ -49,6 +49,12 @@ impl Screen {
                  recorded now differs from them, the record will say so",
                 span.len()
             ),
+            RecorderEvent::Gap { channel, missing } => format!(
+                "warning: {} samples of channel {channel} are missing, from {} on: {}. The record says so",
+                missing.span.len(),
+                missing.span.start().index(),
+                missing.why
+            ),
             RecorderEvent::Full(true) => {
                 "ALARM: the spool is full. What a microphone gives now is lost, until the server can be reached again or \
                  the spool may take more (--spool-limit); a file waits"

@@ -11,6 +11,7 @@
 mod bad_input;
 mod child;
 mod commands;
+mod gaps;
 mod models;
 mod operations;
 mod protocol;

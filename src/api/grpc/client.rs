@@ -17,11 +17,13 @@ use tonic::{
 use super::{
     convert,
     dial::Dial,
+    entries,
     heard::{self, ClientEvent},
     pb::{self, transcription_client::TranscriptionClient},
 };
 use crate::{
     domain::{
+        change::GapReason,
         channel::ChannelSetup,
         fault::{Fault, FaultKind},
     },
@@ -290,6 +292,12 @@ impl Place<'_> {
             samples,
         };
         self.send(pb::stream_request::Kind::Audio(chunk));
+    }
+
+    /// Says that channel `channel` has no samples from its next one up to `end_sample`, and never will.
+    pub fn gap(self, channel: u32, end_sample: u64, reason: GapReason) {
+        let reason = entries::gap_reason_message(reason).into();
+        self.send(pb::stream_request::Kind::Gap(pb::Gap { channel, end_sample, reason }));
     }
 
     /// Sets a mark.

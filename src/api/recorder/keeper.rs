@@ -5,10 +5,11 @@
 
 use std::thread;
 
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    session::Holding,
+    session::{Absence, Holding},
     spool::{Bound, Spool, SpoolError},
 };
 use crate::domain::{
@@ -23,7 +24,7 @@ type Reply<T> = oneshot::Sender<Result<T, SpoolError>>;
 
 enum Request {
     Append(Vec<(usize, Vec<u8>)>, Reply<()>),
-    Lose(Vec<(usize, u64)>, Reply<()>),
+    Lose(Vec<(usize, u64)>, Absence, Reply<()>),
     Read(usize, Span, Reply<Vec<u8>>),
     Release(Vec<SamplePos>, Reply<()>),
     DestroyAfter(usize, SamplePos, Reply<()>),
@@ -47,6 +48,7 @@ pub struct Keeper {
     requests: mpsc::Sender<Request>,
     stock: watch::Receiver<Stock>,
     channels: Vec<ChannelSetup>,
+    left_at: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for Request {
@@ -76,7 +78,7 @@ impl Keeper {
     pub fn start(mut spool: Spool) -> Result<Self, SpoolError> {
         let (requests, mut queue) = mpsc::channel(REQUESTS);
         let (publish, stock) = watch::channel(stock_of(&spool));
-        let channels = spool.channels().to_vec();
+        let (channels, left_at) = (spool.channels().to_vec(), spool.captured_at());
         let run = move || {
             while let Some(request) = queue.blocking_recv() {
                 serve(&mut spool, request, &publish);
@@ -84,13 +86,19 @@ impl Keeper {
         };
         let started = thread::Builder::new().name("recorder-spool".to_owned()).spawn(run);
         started.map_err(|_no_thread| SpoolError::Stopped)?;
-        Ok(Self { requests, stock, channels })
+        Ok(Self { requests, stock, channels, left_at })
     }
 
     /// The channels of the hearing, in ascending order.
     #[must_use]
     pub fn channels(&self) -> &[ChannelSetup] {
         &self.channels
+    }
+
+    /// When the recorder before this one took its last audio; `None` for the first of a hearing.
+    #[must_use]
+    pub const fn left_at(&self) -> Option<Timestamp> {
+        self.left_at
     }
 
     /// What is held, as it changes.
@@ -107,12 +115,12 @@ impl Keeper {
         self.ask(|reply| Request::Append(audio, reply)).await
     }
 
-    /// Counts lost samples: [`Spool::lose`].
+    /// Counts samples that are not there: [`Spool::lose`].
     ///
     /// # Errors
     /// Those of [`Spool::lose`], and [`SpoolError::Stopped`].
-    pub async fn lose(&self, samples: Vec<(usize, u64)>) -> Result<(), SpoolError> {
-        self.ask(|reply| Request::Lose(samples, reply)).await
+    pub async fn lose(&self, samples: Vec<(usize, u64)>, why: Absence) -> Result<(), SpoolError> {
+        self.ask(|reply| Request::Lose(samples, why, reply)).await
     }
 
     /// Reads samples: [`Spool::read`].
@@ -186,8 +194,8 @@ fn serve(spool: &mut Spool, request: Request, publish: &watch::Sender<Stock>) {
             let done = spool.append(&audio);
             answer(spool, publish, reply, done);
         }
-        Request::Lose(samples, reply) => {
-            let done = spool.lose(&samples);
+        Request::Lose(samples, why, reply) => {
+            let done = spool.lose(&samples, why);
             answer(spool, publish, reply, done);
         }
         Request::Read(lane, span, reply) => {

@@ -10,7 +10,7 @@ use super::{
     backoff::Backoff,
     capture::State,
     keeper::{Keeper, Stock},
-    session::{Session, Step},
+    session::{Absence, Session, Step},
     spool::{Bound, SpoolError},
 };
 use crate::{
@@ -248,7 +248,7 @@ impl Driver {
                 }
             };
             match place {
-                Ok(place) => self.send(place).await?,
+                Ok(place) => self.send(place, show).await?,
                 // What comes back says why.
                 Err(_ended) => gone = true,
             }
@@ -263,7 +263,7 @@ impl Driver {
         }
     }
 
-    async fn send(&mut self, place: Place<'_>) -> Result<(), RecorderError> {
+    async fn send(&mut self, place: Place<'_>, show: Show<'_>) -> Result<(), RecorderError> {
         match self.session.next(self.most) {
             Some(Step::Audio { channel, span }) => {
                 let bytes = self.keeper.read(self.lane_of(channel), span).await?;
@@ -271,7 +271,12 @@ impl Driver {
                 Ok(())
             }
             Some(Step::Gap { channel, missing }) => {
-                Err(RecorderError::Gap { channel, span: missing.span, why: missing.why })
+                place.gap(channel.number().into(), missing.span.end().index(), missing.why.reason());
+                // What is not kept on an order is no gap.
+                if missing.why != Absence::Withdrawn {
+                    show(&RecorderEvent::Gap { channel, missing });
+                }
+                Ok(())
             }
             None => Ok(()),
         }
@@ -375,7 +380,6 @@ impl Driver {
             },
             RecorderError::Spool(_)
             | RecorderError::Session(_)
-            | RecorderError::Gap { .. }
             | RecorderError::Audio { .. }
             | RecorderError::MixedFormats
             | RecorderError::NoSuchChannel { .. } => None,

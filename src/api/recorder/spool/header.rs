@@ -45,6 +45,9 @@ pub(super) struct Header {
     pub(super) ends: Vec<u64>,
     /// The recorder ended in good order and everything is safe on the server.
     pub(super) at_rest: bool,
+    /// When the last audio was taken, where no segment is left to say it: milliseconds since 1970.
+    #[serde(default)]
+    pub(super) captured_at_ms: Option<i64>,
 }
 
 pub(super) fn path_in(folder: &Path) -> PathBuf {

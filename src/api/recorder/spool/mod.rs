@@ -21,6 +21,7 @@ use std::{
 };
 
 pub use header::Bound;
+use jiff::Timestamp;
 
 use self::{
     cipher::Cipher,
@@ -163,6 +164,8 @@ pub struct Spool {
     held: Vec<Holding>,
     /// Samples that are lost, of which the disk does not know yet.
     owed: Vec<Piece>,
+    /// When the last audio was taken, as far as the disk knows: milliseconds since 1970.
+    captured_at_ms: Option<i64>,
 }
 
 impl std::fmt::Debug for Spool {
@@ -184,7 +187,7 @@ impl Spool {
         world: Arc<dyn World>,
     ) -> Result<Self, SpoolError> {
         let ends = vec![0; channels.len()];
-        let header = Header { channels, source, bound: None, ends, at_rest: false };
+        let header = Header { channels, source, bound: None, ends, at_rest: false, captured_at_ms: None };
         let mut spool = recovery::open(settings, Some(header), world)?;
         spool.save()?;
         spool.held = vec![Holding::empty(SamplePos::ZERO); spool.header.channels.len()];
@@ -216,6 +219,12 @@ impl Spool {
     #[must_use]
     pub const fn bound(&self) -> Option<&Bound> {
         self.header.bound.as_ref()
+    }
+
+    /// When the last audio was taken, by the machine's clock; `None` where none was.
+    #[must_use]
+    pub fn captured_at(&self) -> Option<Timestamp> {
+        self.captured_at_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok())
     }
 
     /// What is held of each channel.
@@ -323,6 +332,7 @@ impl Spool {
         self.open = None;
         self.header.ends = self.held.iter().map(|h| h.end.index()).collect();
         self.header.at_rest = true;
+        self.header.captured_at_ms = self.captured_at_ms;
         self.save()?;
         while !self.segments.is_empty() {
             self.destroy_first()?;

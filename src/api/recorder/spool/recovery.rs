@@ -60,6 +60,7 @@ pub(super) fn open(
         world,
         limit: settings.limit,
         held: header.ends.iter().map(|end| Holding::empty(SamplePos::new(*end))).collect(),
+        captured_at_ms: header.captured_at_ms,
         header,
         segments: VecDeque::new(),
         open: None,
@@ -140,6 +141,7 @@ fn take_up(spool: &mut Spool, number: u64) -> Result<bool, SpoolError> {
         held.missing.retain(|m| m.span.start() < held.end);
         extend(held, lane, &content, spool.header.channels[lane].format.encoding.bytes_per_sample());
     }
+    spool.captured_at_ms = content.at_ms.or(spool.captured_at_ms);
     spool.segments.push_back(Segment { number, base: content.base, bytes });
     Ok(true)
 }

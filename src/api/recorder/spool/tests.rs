@@ -18,8 +18,8 @@ use crate::domain::{
 struct Dice(AtomicU64);
 
 impl World for Dice {
-    fn now(&self) -> jiff::Timestamp {
-        jiff::Timestamp::UNIX_EPOCH
+    fn now(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH
     }
     fn draw_id(&self) -> uuid::Uuid {
         uuid::Uuid::from_u128(u128::from(self.0.fetch_add(1, Ordering::Relaxed)) * 0x9e37_79b9_7f4a_7c15_1234_5678)
@@ -216,8 +216,8 @@ fn a_full_spool_takes_no_more_and_knows_what_it_lost() {
     }
     assert!((100_000..134_000).contains(&kept), "{kept}");
     check(&mut spool);
-    spool.lose(&[(0, 700), (1, 700)]).unwrap();
-    spool.lose(&[(0, 300), (1, 300)]).unwrap();
+    spool.lose(&[(0, 700), (1, 700)], Absence::NoRoom).unwrap();
+    spool.lose(&[(0, 300), (1, 300)], Absence::NoRoom).unwrap();
     let lost = Missing { span: span(kept, kept + 1_000), why: Absence::NoRoom };
     assert!(spool.release(&safe(kept, kept)).unwrap());
     capture(&mut spool, 5_000).unwrap();

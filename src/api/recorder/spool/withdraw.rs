@@ -42,13 +42,13 @@ impl Spool {
         let Some(content) = segment::read(&old, number, &self.cipher)? else {
             return Err(SpoolError::Unreadable { path: old });
         };
-        let width = self.width(lane);
+        let (width, at_ms) = (self.width(lane), content.at_ms.unwrap_or_default());
         let pieces: Vec<Piece> = content.pieces.into_iter().flat_map(|p| withdrawn(p, lane, width, from)).collect();
         let new = old.with_extension("cut");
         let mut writer = SegmentWriter::create(new.clone(), number, &content.base, &self.cipher, self.world.as_ref())?;
         // A batch each, so that none is longer than one may be.
         for piece in &pieces {
-            writer.append(std::slice::from_ref(piece))?;
+            writer.append(std::slice::from_ref(piece), at_ms)?;
         }
         self.segments[index].bytes = writer.bytes();
         segment::wipe_key(&old)?;

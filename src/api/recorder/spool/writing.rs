@@ -40,14 +40,14 @@ impl Spool {
         kept
     }
 
-    /// Counts samples of channels that there is no room for. They are known to be lost also after a crash, unless the disk
-    /// has not even room for that word.
+    /// Counts samples of channels that are not there, and why. They are known to be missing also after a crash, unless the
+    /// disk has not even room for that word.
     ///
     /// # Errors
     /// What the disk says.
-    pub fn lose(&mut self, samples: &[(usize, u64)]) -> Result<(), SpoolError> {
+    pub fn lose(&mut self, samples: &[(usize, u64)], why: Absence) -> Result<(), SpoolError> {
         let lost: Vec<Piece> =
-            samples.iter().map(|(lane, samples)| self.piece(*lane, What::Missing(*samples, Absence::NoRoom))).collect();
+            samples.iter().map(|(lane, samples)| self.piece(*lane, What::Missing(*samples, why))).collect();
         self.count(&lost);
         self.owed.extend(lost);
         let owed = std::mem::take(&mut self.owed);
@@ -84,18 +84,21 @@ impl Spool {
         if self.open.as_ref().is_some_and(|(writer, content)| self.is_long(writer, content)) {
             self.open = None;
         }
-        let written = self.write_open(pieces);
+        let now_ms = self.world.now().as_millisecond();
+        let written = self.write_open(pieces, now_ms);
         if let Err(SpoolError::Io { source, .. }) = &written {
             // What is half written stays as it is, under a key that is not used again.
             self.open = None;
             if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
                 return Err(SpoolError::Full);
             }
+        } else if written.is_ok() {
+            self.captured_at_ms = Some(now_ms);
         }
         written
     }
 
-    fn write_open(&mut self, pieces: &[Piece]) -> Result<(), SpoolError> {
+    fn write_open(&mut self, pieces: &[Piece], now_ms: i64) -> Result<(), SpoolError> {
         let (writer, content) = match &mut self.open {
             Some(open) => open,
             none => {
@@ -105,11 +108,12 @@ impl Spool {
                 let writer = SegmentWriter::create(path, number, &base, &self.cipher, self.world.as_ref())?;
                 self.next_number += 1;
                 self.segments.push_back(Segment { number, base: base.clone(), bytes: writer.bytes() });
-                none.insert((writer, Content { base, pieces: Vec::new() }))
+                none.insert((writer, Content { base, ..Content::default() }))
             }
         };
-        writer.append(pieces)?;
+        writer.append(pieces, now_ms)?;
         content.pieces.extend_from_slice(pieces);
+        content.at_ms = Some(now_ms);
         if let Some(segment) = self.segments.back_mut() {
             segment.bytes = writer.bytes();
         }
