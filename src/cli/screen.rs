@@ -8,7 +8,7 @@ use crate::{
         grpc::heard::{ClientEvent, Doubt, FinalText, WordText},
         recorder::RecorderEvent,
     },
-    domain::channel::ChannelSetup,
+    domain::{change::IntervalClass, channel::ChannelSetup},
 };
 
 /// The terminal. Final text goes to stdout, the lines of running speech to stderr.
@@ -73,7 +73,7 @@ impl Screen {
             }
             ClientEvent::Final(text) => self.settled(text),
             ClientEvent::SpeechBegan { channel } => self.line(*channel, "…"),
-            ClientEvent::Ordered { channel, class, first_sample: _ } => self.line(*channel, &format!("[{class}]")),
+            ClientEvent::Ordered { channel, class, .. } => self.line(*channel, &format!("[{}]", treatment(*class))),
             ClientEvent::Opened(_)
             | ClientEvent::Stored { .. }
             | ClientEvent::Status { .. }
@@ -120,6 +120,16 @@ impl Screen {
         if self.live {
             self.line(text.channel, "");
         }
+    }
+}
+
+/// How a channel is treated, in words.
+pub(super) const fn treatment(class: IntervalClass) -> &'static str {
+    match class {
+        IntervalClass::Open => "open",
+        IntervalClass::OffRecord => "off the record",
+        IntervalClass::Sealed => "sealed",
+        IntervalClass::Muted => "muted",
     }
 }
 

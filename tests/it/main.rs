@@ -13,6 +13,7 @@ mod child;
 mod commands;
 mod gaps;
 mod models;
+mod off_record;
 mod operations;
 mod protocol;
 mod quantise;

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
+    orders::Heard,
     session::{Absence, Holding},
     spool::{Bound, Spool, SpoolError},
 };
@@ -27,7 +28,7 @@ enum Request {
     Lose(Vec<(usize, u64)>, Absence, Reply<()>),
     Read(usize, Span, Reply<Vec<u8>>),
     Release(Vec<SamplePos>, Reply<()>),
-    DestroyAfter(usize, SamplePos, Reply<()>),
+    Order(Heard, Reply<()>),
     Bind(Bound, Reply<()>),
     Rest(Reply<()>),
     Remove(Reply<()>),
@@ -49,6 +50,7 @@ pub struct Keeper {
     stock: watch::Receiver<Stock>,
     channels: Vec<ChannelSetup>,
     left_at: Option<Timestamp>,
+    orders: Vec<Heard>,
 }
 
 impl std::fmt::Debug for Request {
@@ -58,7 +60,7 @@ impl std::fmt::Debug for Request {
             Self::Lose(..) => "Lose",
             Self::Read(..) => "Read",
             Self::Release(..) => "Release",
-            Self::DestroyAfter(..) => "DestroyAfter",
+            Self::Order(..) => "Order",
             Self::Bind(..) => "Bind",
             Self::Rest(..) => "Rest",
             Self::Remove(..) => "Remove",
@@ -78,7 +80,7 @@ impl Keeper {
     pub fn start(mut spool: Spool) -> Result<Self, SpoolError> {
         let (requests, mut queue) = mpsc::channel(REQUESTS);
         let (publish, stock) = watch::channel(stock_of(&spool));
-        let (channels, left_at) = (spool.channels().to_vec(), spool.captured_at());
+        let (channels, left_at, orders) = (spool.channels().to_vec(), spool.captured_at(), spool.orders().to_vec());
         let run = move || {
             while let Some(request) = queue.blocking_recv() {
                 serve(&mut spool, request, &publish);
@@ -86,7 +88,7 @@ impl Keeper {
         };
         let started = thread::Builder::new().name("recorder-spool".to_owned()).spawn(run);
         started.map_err(|_no_thread| SpoolError::Stopped)?;
-        Ok(Self { requests, stock, channels, left_at })
+        Ok(Self { requests, stock, channels, left_at, orders })
     }
 
     /// The channels of the hearing, in ascending order.
@@ -99,6 +101,12 @@ impl Keeper {
     #[must_use]
     pub const fn left_at(&self) -> Option<Timestamp> {
         self.left_at
+    }
+
+    /// The orders that the recorders before this one heard.
+    #[must_use]
+    pub fn orders(&self) -> &[Heard] {
+        &self.orders
     }
 
     /// What is held, as it changes.
@@ -139,12 +147,12 @@ impl Keeper {
         self.ask(|reply| Request::Release(safe, reply)).await
     }
 
-    /// Destroys samples of a channel from a position on: [`Spool::destroy_after`].
+    /// Takes an order about what is recorded: [`Spool::order`].
     ///
     /// # Errors
-    /// Those of [`Spool::destroy_after`], and [`SpoolError::Stopped`].
-    pub async fn destroy_after(&self, lane: usize, from: SamplePos) -> Result<(), SpoolError> {
-        self.ask(|reply| Request::DestroyAfter(lane, from, reply)).await
+    /// Those of [`Spool::order`], and [`SpoolError::Stopped`].
+    pub async fn order(&self, order: Heard) -> Result<(), SpoolError> {
+        self.ask(|reply| Request::Order(order, reply)).await
     }
 
     /// Keeps what takes the hearing up: [`Spool::bind`].
@@ -205,8 +213,8 @@ fn serve(spool: &mut Spool, request: Request, publish: &watch::Sender<Stock>) {
             let done = spool.release(&safe).map(|_any| ());
             answer(spool, publish, reply, done);
         }
-        Request::DestroyAfter(lane, from, reply) => {
-            let done = spool.destroy_after(lane, from);
+        Request::Order(order, reply) => {
+            let done = spool.order(&order);
             answer(spool, publish, reply, done);
         }
         Request::Bind(bound, reply) => {

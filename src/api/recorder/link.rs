@@ -10,6 +10,7 @@ use super::{
     backoff::Backoff,
     capture::State,
     keeper::{Keeper, Stock},
+    orders::{Heard, Orders},
     session::{Absence, Session, Step},
     spool::{Bound, SpoolError},
 };
@@ -49,6 +50,7 @@ pub(super) struct Driver {
     bound: Option<Bound>,
     settings: RecorderSettings,
     session: Session,
+    orders: Orders,
     stock: watch::Receiver<Stock>,
     capture: watch::Receiver<State>,
     pump: AbortOnDropHandle<Result<(), RecorderError>>,
@@ -86,6 +88,7 @@ impl Driver {
         Self {
             told: session.safe(),
             session,
+            orders: Orders::new(keeper.orders().to_vec()),
             most: (MESSAGE / width) as u64,
             last_seq: settings.results_after,
             keeper,
@@ -185,6 +188,7 @@ impl Driver {
                 partials: self.settings.partials,
             };
             let (sender, mut events) = client.stream(begin).await?;
+            self.orders.connected(self.last_seq);
             self.converse(sender, &mut events, show).await?;
             // From here on nothing of it is needed, also if this process ends before the hearing is closed.
             self.keeper.rest().await?;
@@ -305,11 +309,20 @@ impl Driver {
                 self.last_seq = text.seq;
                 self.progressed = true;
             }
+            ClientEvent::Ordered { channel, first_sample, end_sample, class, ordered } => {
+                let (first, end) = (SamplePos::new(*first_sample), end_sample.map(SamplePos::new));
+                let heard = |channel| Heard { channel, first, end, class: *class, after: self.last_seq };
+                let heard = u8::try_from(*channel).ok().and_then(ChannelId::new).map(heard);
+                // How a channel begins is no order; an order that was heard before is carried out already.
+                let Some(heard) = heard.filter(|_| *ordered).filter(|heard| self.orders.is_news(heard)) else {
+                    return Ok(false);
+                };
+                self.keeper.order(heard).await?;
+            }
             ClientEvent::SpeechBegan { .. }
             | ClientEvent::Partial { .. }
             | ClientEvent::Status { .. }
             | ClientEvent::Marker(_)
-            | ClientEvent::Ordered { .. }
             | ClientEvent::Finished { .. } => {}
         }
         show(&RecorderEvent::Heard(&event));
@@ -356,7 +369,7 @@ impl Driver {
     fn passes(&mut self, error: &RecorderError) -> Option<Duration> {
         match error {
             RecorderError::Server(ClientError::Connect { .. }) if self.bound.is_none() && !self.settings.insist => None,
-            // Destroyed by an order while it was on its way: the next stream goes round it.
+            // Not kept on an order, which came while it was on its way: the next stream goes round it.
             RecorderError::Spool(SpoolError::NotHeld { .. }) => Some(Duration::ZERO),
             RecorderError::Server(error) => match error.kind() {
                 FaultKind::Overloaded { retry_after } => Some(retry_after),

@@ -12,6 +12,7 @@ pub mod backoff;
 mod capture;
 pub mod keeper;
 mod link;
+pub mod orders;
 pub mod session;
 pub mod spool;
 

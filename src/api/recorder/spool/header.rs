@@ -13,7 +13,7 @@ use super::{
     SpoolError,
     cipher::{self, Cipher, NONCE},
 };
-use crate::{domain::channel::ChannelSetup, hearing::world::World};
+use crate::{api::recorder::orders::Heard, domain::channel::ChannelSetup, hearing::world::World};
 
 const MAGIC: &[u8; 8] = b"VVSPOOL1";
 
@@ -48,6 +48,9 @@ pub(super) struct Header {
     /// When the last audio was taken, where no segment is left to say it: milliseconds since 1970.
     #[serde(default)]
     pub(super) captured_at_ms: Option<i64>,
+    /// Orders about what is recorded, as they were heard.
+    #[serde(default)]
+    pub(super) orders: Vec<Heard>,
 }
 
 pub(super) fn path_in(folder: &Path) -> PathBuf {

@@ -28,11 +28,15 @@ use self::{
     header::Header,
     segment::{Content, Piece, SegmentWriter, What},
 };
-use super::session::{Absence, Holding, Missing};
+use super::{
+    orders::Heard,
+    session::{Absence, Holding, Missing},
+};
 use crate::{
     domain::{
         channel::ChannelSetup,
         fault::{Fault, FaultKind},
+        interval::ClassMap,
         time::{SamplePos, Span},
     },
     hearing::world::World,
@@ -166,6 +170,8 @@ pub struct Spool {
     owed: Vec<Piece>,
     /// When the last audio was taken, as far as the disk knows: milliseconds since 1970.
     captured_at_ms: Option<i64>,
+    /// What is kept of each channel, as it was ordered.
+    classes: Vec<ClassMap>,
 }
 
 impl std::fmt::Debug for Spool {
@@ -187,7 +193,8 @@ impl Spool {
         world: Arc<dyn World>,
     ) -> Result<Self, SpoolError> {
         let ends = vec![0; channels.len()];
-        let header = Header { channels, source, bound: None, ends, at_rest: false, captured_at_ms: None };
+        let header =
+            Header { channels, source, bound: None, ends, at_rest: false, captured_at_ms: None, orders: Vec::new() };
         let mut spool = recovery::open(settings, Some(header), world)?;
         spool.save()?;
         spool.held = vec![Holding::empty(SamplePos::ZERO); spool.header.channels.len()];
@@ -225,6 +232,12 @@ impl Spool {
     #[must_use]
     pub fn captured_at(&self) -> Option<Timestamp> {
         self.captured_at_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok())
+    }
+
+    /// The orders about what is recorded, as they were heard.
+    #[must_use]
+    pub fn orders(&self) -> &[Heard] {
+        &self.header.orders
     }
 
     /// What is held of each channel.

@@ -3,12 +3,15 @@
 use std::io;
 
 use super::{
-    Segment, Spool, SpoolError, end_of, note,
+    Segment, Spool, SpoolError, bytes_of, end_of, note,
     segment::{self, Content, Piece, SegmentWriter, What},
 };
 use crate::{
     api::recorder::session::{Absence, Holding},
-    domain::time::SamplePos,
+    domain::{
+        change::IntervalClass,
+        time::{SamplePos, Span},
+    },
 };
 
 /// Milliseconds of audio in a segment: what stays for a while after it is safe, and what one key covers.
@@ -17,19 +20,22 @@ const SEGMENT_MS: u64 = 5_000;
 const SEGMENT_BYTES: u64 = 4 << 20;
 
 impl Spool {
-    /// Keeps what was captured together: whole samples of the channels at these indices. When it returns they are on disk.
+    /// Keeps what was captured together: whole samples of the channels at these indices. When it returns they are on disk;
+    /// those that are not to be kept are counted and no more.
     ///
     /// # Errors
     /// [`SpoolError::Full`]: nothing was kept; [`Spool::lose`] counts them as lost, or it is tried again when something
     /// was let go of. Otherwise what the disk says.
     pub fn append(&mut self, audio: &[(usize, Vec<u8>)]) -> Result<(), SpoolError> {
-        let more: u64 = audio.iter().map(|(_, bytes)| bytes.len() as u64).sum();
-        if self.bytes() + more > self.limit {
+        let new: Vec<Piece> = audio.iter().flat_map(|(lane, bytes)| self.pieces(*lane, bytes)).collect();
+        let bytes = |piece: &Piece| if let What::Audio(bytes) = &piece.what { bytes.len() as u64 } else { 0 };
+        let more: u64 = new.iter().map(bytes).sum();
+        if more > 0 && self.bytes() + more > self.limit {
             return Err(SpoolError::Full);
         }
         let mut pieces = std::mem::take(&mut self.owed);
         let owed = pieces.len();
-        pieces.extend(audio.iter().map(|(lane, bytes)| self.piece(*lane, What::Audio(bytes.clone()))));
+        pieces.extend(new);
         let kept = self.write(&pieces);
         if kept.is_err() {
             pieces.truncate(owed);
@@ -56,6 +62,22 @@ impl Spool {
             written => written?,
         }
         Ok(())
+    }
+
+    /// What is kept of the next samples of a channel.
+    fn pieces(&self, lane: usize, bytes: &[u8]) -> Vec<Piece> {
+        let (first, width) = (self.held[lane].end, self.width(lane));
+        let all = Span::new(first, first.plus((bytes.len() / width) as u64)).unwrap_or(Span::EMPTY);
+        let at = |sample: SamplePos| bytes_of(sample.index() - first.index(), width);
+        let piece = |(run, class): (Span, IntervalClass)| Piece {
+            lane: u8::try_from(lane).unwrap_or(u8::MAX),
+            first: run.start().index(),
+            what: match class.is_stored() {
+                true => What::Audio(bytes[at(run.start())..at(run.end())].to_vec()),
+                false => What::Missing(run.len(), Absence::Withdrawn),
+            },
+        };
+        self.classes[lane].runs(all).into_iter().map(piece).collect()
     }
 
     fn piece(&self, lane: usize, what: What) -> Piece {
