@@ -12,6 +12,7 @@ mod bad_input;
 mod child;
 mod commands;
 mod gaps;
+mod import;
 mod models;
 mod off_record;
 mod operations;

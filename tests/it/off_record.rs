@@ -20,35 +20,16 @@ use vivavoce::{
     },
     app::SystemWorld,
     domain::{
-        actor::{Actor, ActorKind},
-        change::{IntervalClass, Order},
-        channel::Label,
-        id::{ChannelId, HearingId},
+        id::HearingId,
         time::{SamplePos, Span},
     },
-    hearing::orders::{Request, Start},
 };
 
 use crate::support::{
-    house::{House, SECOND, without},
+    house::{House, SECOND, off_the_record, without},
     program::vivavoce,
     recording::{CHANNELS, TOO_LONG, recorder_of, sound, spool_in, voices},
-    scripted::ScriptedServer,
 };
-
-/// Orders seconds `from` to `to` off the record.
-async fn off_the_record(server: &ScriptedServer, hearing: HearingId, channel: Option<u8>, from: u64, to: u64) {
-    let label = |text: &str| Label::try_from(text.to_owned()).unwrap();
-    let request = Request {
-        channel: channel.and_then(ChannelId::new),
-        start: Start::At(SamplePos::new(from * SECOND)),
-        end: Some(SamplePos::new(to * SECOND)),
-        class: IntervalClass::OffRecord,
-        order: Order { by: label("judge 4"), reason: label("side bar") },
-    };
-    let by = Actor { kind: ActorKind::Person, id: "clerk".to_owned() };
-    server.hearings.order(hearing, request, by).await.unwrap();
-}
 
 /// What the spool holds is what was captured, and nothing of it lies in these seconds of a channel.
 fn check_spool(spool: &mut Spool, captured: &[u8], off: &[&[(u64, u64)]]) {

@@ -20,11 +20,12 @@ use crate::{
         heard::ClientEvent,
     },
     domain::{
+        change::Recognition,
         fault::{Fault, FaultKind},
         id::ChannelId,
         time::SamplePos,
     },
-    hearing::world::World,
+    hearing::{service::NewHearing, world::World},
 };
 
 /// Bytes of samples in one message: what every server takes, whatever limit it is set to.
@@ -202,11 +203,18 @@ impl Driver {
     }
 
     fn recorded(&self) -> Recorded {
-        Recorded { hearing: self.bound.as_ref().map(|b| b.hearing.clone()).unwrap_or_default() }
+        let Bound { hearing, token } = self.bound.clone().unwrap_or_default();
+        Recorded { hearing, token }
     }
 
     async fn open(&mut self, client: &mut Client, show: Show<'_>) -> Result<Bound, RecorderError> {
-        let opened = client.open(&self.settings.reference, self.keeper.channels()).await?;
+        let new = NewHearing {
+            reference: self.settings.reference.clone(),
+            channels: self.keeper.channels().to_vec(),
+            recognition: Recognition::Live,
+            imported: self.settings.imported.clone(),
+        };
+        let opened = client.open(&new).await?;
         let bound = Bound { hearing: opened.id, token: opened.resume_token };
         self.keeper.bind(bound.clone()).await?;
         show(&RecorderEvent::Opened { hearing: &bound.hearing });

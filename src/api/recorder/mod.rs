@@ -30,6 +30,7 @@ use self::{
 use super::grpc::{client::ClientError, heard::ClientEvent};
 use crate::{
     domain::{
+        change::Imported,
         fault::{Fault, FaultKind},
         id::ChannelId,
         time::Span,
@@ -92,6 +93,8 @@ pub struct RecorderSettings {
     pub server: String,
     /// The court's own reference, for a hearing that is not opened yet.
     pub reference: String,
+    /// The recording that it is made of, where it is an old one.
+    pub imported: Option<Imported>,
     /// Whether partial results are wanted.
     pub partials: bool,
     /// Final texts after this entry are given; 0 gives all of the hearing.
@@ -154,11 +157,19 @@ pub enum RecorderEvent<'a> {
     Full(bool),
 }
 
-/// How it ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How it ended. The token is a secret.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Recorded {
     /// The hearing's UUID.
     pub hearing: String,
+    /// What shows all of it, also what was said in closed session.
+    pub token: String,
+}
+
+impl fmt::Debug for Recorded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorded").field("hearing", &self.hearing).finish_non_exhaustive()
+    }
 }
 
 /// Why a recorder gave up.

@@ -17,8 +17,17 @@ use vivavoce::{
         },
     },
     app::SystemWorld,
-    domain::id::HearingId,
-    hearing::world::World,
+    domain::{
+        actor::{Actor, ActorKind},
+        change::{IntervalClass, Order},
+        channel::Label,
+        id::{ChannelId, HearingId},
+        time::SamplePos,
+    },
+    hearing::{
+        orders::{Request, Start},
+        world::World,
+    },
 };
 
 use super::{
@@ -165,4 +174,35 @@ pub(crate) fn without(bytes: &[u8], lane: usize, gaps: &[(u64, u64)]) -> Vec<u8>
     let samples = bytes.iter().skip(lane).step_by(CHANNELS).copied();
     let there = |at: &u64| !gaps.iter().any(|(from, to)| (from..to).contains(&at));
     (0_u64..).zip(samples).filter(|(at, _)| there(at)).map(|(_, sample)| sample).collect()
+}
+
+/// Orders how seconds `from` to `to` are treated, of a channel or of all.
+pub(crate) async fn order(
+    server: &ScriptedServer,
+    hearing: HearingId,
+    channel: Option<u8>,
+    (from, to): (u64, u64),
+    class: IntervalClass,
+) {
+    let label = |text: &str| Label::try_from(text.to_owned()).unwrap();
+    let request = Request {
+        channel: channel.and_then(ChannelId::new),
+        start: Start::At(SamplePos::new(from * SECOND)),
+        end: Some(SamplePos::new(to * SECOND)),
+        class,
+        order: Order { by: label("judge 4"), reason: label("side bar") },
+    };
+    let by = Actor { kind: ActorKind::Person, id: "clerk".to_owned() };
+    server.hearings.order(hearing, request, by).await.unwrap();
+}
+
+/// Orders seconds `from` to `to` off the record.
+pub(crate) async fn off_the_record(
+    server: &ScriptedServer,
+    hearing: HearingId,
+    channel: Option<u8>,
+    from: u64,
+    to: u64,
+) {
+    order(server, hearing, channel, (from, to), IntervalClass::OffRecord).await;
 }

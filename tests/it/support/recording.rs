@@ -80,6 +80,7 @@ pub(crate) fn recorder_of(
     let settings = RecorderSettings {
         server,
         reference: String::new(),
+        imported: None,
         partials: false,
         results_after: 0,
         source: Source::Live,

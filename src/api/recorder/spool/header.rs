@@ -18,7 +18,7 @@ use crate::{api::recorder::orders::Heard, domain::channel::ChannelSetup, hearing
 const MAGIC: &[u8; 8] = b"VVSPOOL1";
 
 /// What takes a hearing up again after a break. The token is a secret: it is in no log and no debug output.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bound {
     /// The hearing's UUID.
     pub hearing: String,
