@@ -84,10 +84,10 @@ async fn show(address: &str, stage: &Stage, args: &DemoArgs) -> anyhow::Result<(
     let file = AudioFile::open(&stage.file)?;
     let recorded = take.record(spool, blocks(file, 0), &mut |event| screen.tell(event)).await;
     screen.finish();
-    let hearing = recorded?;
+    let recorded = recorded?;
     let mut client = Client::connect(address).await?;
     talk::say("");
-    export(&mut client, &hearing, &args.out).await?;
+    export(&mut client, &recorded, &args.out).await?;
     talk::say(&format!("the record and its exports are in {}", args.out.display()));
     Ok(())
 }

@@ -6,7 +6,10 @@ pub mod demo;
 pub mod doctor;
 pub mod engine;
 pub mod evaluate;
+pub mod import;
+pub mod ledger;
 pub mod models;
+pub mod order;
 mod screen;
 pub mod serve;
 pub mod stream;
@@ -66,6 +69,12 @@ enum Command {
     Transcribe(transcribe::TranscribeArgs),
     /// Stream a recording to a server, as a courtroom recorder would
     Stream(stream::StreamArgs),
+    /// Make hearings of old recordings
+    Import(import::ImportArgs),
+    /// Order how a part of a hearing is treated: off the record, muted, sealed, or open again
+    Order(order::OrderArgs),
+    /// Say what became of every sample of a hearing
+    Ledger(ledger::LedgerArgs),
     /// Show the whole of it: fetch models and voices, serve, stream, export
     Demo(demo::DemoArgs),
     /// List, fetch, verify and import models
@@ -101,6 +110,15 @@ pub enum UsageError {
         /// In what.
         what: &'static str,
     },
+    /// An import that was begun with other channels.
+    #[error(
+        "the import of this recording was begun with other labels or languages: name the same ones to go on, or remove the folder {} to begin anew",
+        folder.display()
+    )]
+    OtherImport {
+        /// Where it is kept how far it is.
+        folder: PathBuf,
+    },
     /// Two recordings of the same name.
     #[error("two recordings would be written to {}: transcribe them one by one, or rename one", target.display())]
     SameTarget {
@@ -116,6 +134,7 @@ impl Fault for UsageError {
             | Self::SameTarget { .. }
             | Self::NoSpool
             | Self::NoRate
+            | Self::OtherImport { .. }
             | Self::OtherRecording { .. } => FaultKind::Invalid,
         }
     }
@@ -146,6 +165,9 @@ fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> anyhow::Result<Exit
         Command::Serve(args) => serve::run(&args, &config)?,
         Command::Transcribe(args) => return transcribe::run(&args, &config),
         Command::Stream(args) => stream::run(&args, &config, state)?,
+        Command::Import(args) => return import::run(&args, &config, state),
+        Command::Order(args) => order::run(&args, &config)?,
+        Command::Ledger(args) => ledger::run(&args, &config)?,
         Command::Demo(args) => demo::run(&args, &config)?,
         Command::Models(args) => models::run(&args, &config.data.models)?,
         Command::Doctor(args) => return doctor::run(&args, &config, SystemWorld.now(), &|| model_states(&config)),

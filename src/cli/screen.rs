@@ -8,7 +8,7 @@ use crate::{
         grpc::heard::{ClientEvent, Doubt, FinalText, WordText},
         recorder::RecorderEvent,
     },
-    domain::channel::ChannelSetup,
+    domain::{change::IntervalClass, channel::ChannelSetup},
 };
 
 /// The terminal. Final text goes to stdout, the lines of running speech to stderr.
@@ -37,26 +37,10 @@ impl Screen {
 
     /// Shows what a recorder has to say; of a connection that breaks only what there is to know.
     pub(super) fn tell(&self, event: &RecorderEvent<'_>) {
-        let said = match event {
-            RecorderEvent::Heard(event) => return self.show(event),
-            RecorderEvent::Opened { hearing } => format!("hearing {hearing}"),
-            RecorderEvent::Broken { error, again_in } => format!(
-                "no connection: {error}. What is recorded is kept on this disk; next try in {:.1} s",
-                again_in.as_secs_f32()
-            ),
-            RecorderEvent::Ahead { channel, span } => format!(
-                "warning: the server has {} samples of channel {channel} that this spool does not know of; where what is \
-                 recorded now differs from them, the record will say so",
-                span.len()
-            ),
-            RecorderEvent::Full(true) => {
-                "ALARM: the spool is full. What a microphone gives now is lost, until the server can be reached again or \
-                 the spool may take more (--spool-limit); a file waits"
-                    .to_owned()
-            }
-            RecorderEvent::Full(false) => "the spool has room again".to_owned(),
-        };
-        self.bars.suspend(|| talk::say(&said));
+        if let RecorderEvent::Heard(event) = event {
+            return self.show(event);
+        }
+        self.bars.suspend(|| tidings(event).into_iter().for_each(|said| talk::say(&said)));
     }
 
     /// Shows what came back.
@@ -67,7 +51,7 @@ impl Screen {
             }
             ClientEvent::Final(text) => self.settled(text),
             ClientEvent::SpeechBegan { channel } => self.line(*channel, "…"),
-            ClientEvent::Ordered { channel, class, first_sample: _ } => self.line(*channel, &format!("[{class}]")),
+            ClientEvent::Ordered { channel, class, .. } => self.line(*channel, &format!("[{}]", treatment(*class))),
             ClientEvent::Alarmed { channel, reason, ended } => {
                 self.line(*channel, &if *ended { format!("[over: {reason}]") } else { format!("[ALARM: {reason}]") });
             }
@@ -120,8 +104,47 @@ impl Screen {
     }
 }
 
+/// What a recorder has to say besides what it hears, in words.
+pub(super) fn tidings(event: &RecorderEvent<'_>) -> Option<String> {
+    Some(match event {
+        RecorderEvent::Heard(_) => return None,
+        RecorderEvent::Opened { hearing } => format!("hearing {hearing}"),
+        RecorderEvent::Broken { error, again_in } => format!(
+            "no connection: {error}. What is recorded is kept on this disk; next try in {:.1} s",
+            again_in.as_secs_f32()
+        ),
+        RecorderEvent::Ahead { channel, span } => format!(
+            "warning: the server has {} samples of channel {channel} that this spool does not know of; where what is \
+                 recorded now differs from them, the record will say so",
+            span.len()
+        ),
+        RecorderEvent::Gap { channel, missing } => format!(
+            "warning: {} samples of channel {channel} are missing, from {} on: {}. The record says so",
+            missing.span.len(),
+            missing.span.start().index(),
+            missing.why
+        ),
+        RecorderEvent::Full(true) => {
+            "ALARM: the spool is full. What a microphone gives now is lost, until the server can be reached again or \
+                 the spool may take more (--spool-limit); a file waits"
+                .to_owned()
+        }
+        RecorderEvent::Full(false) => "the spool has room again".to_owned(),
+    })
+}
+
+/// How a channel is treated, in words.
+pub(super) const fn treatment(class: IntervalClass) -> &'static str {
+    match class {
+        IntervalClass::Open => "open",
+        IntervalClass::OffRecord => "off the record",
+        IntervalClass::Sealed => "sealed",
+        IntervalClass::Muted => "muted",
+    }
+}
+
 /// `h:mm:ss.t`
-fn clock(ms: u64) -> String {
+pub(super) fn clock(ms: u64) -> String {
     format!("{}:{:02}:{:02}.{}", ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60, ms / 100 % 10)
 }
 

@@ -19,7 +19,7 @@ use crate::{
     api::{
         grpc::client::Client,
         recorder::{
-            Ending, RecorderSettings, Source,
+            Ending, Recorded, RecorderSettings, Source,
             spool::{Spool, SpoolSettings},
         },
     },
@@ -151,7 +151,8 @@ pub struct NamedChannel {
     languages: AllowedLanguages,
 }
 
-fn parse_channel(text: &str) -> Result<NamedChannel, String> {
+/// A channel as the command line names it.
+pub(super) fn parse_channel(text: &str) -> Result<NamedChannel, String> {
     let mut parts = text.splitn(3, ':');
     let (Some(number), Some(label), Some(tags)) = (parts.next(), parts.next(), parts.next()) else {
         return Err("NUMBER:LABEL:LANGUAGES, such as 2:interpreter:en".to_owned());
@@ -182,6 +183,7 @@ pub fn run(args: &StreamArgs, config: &Config, state: Option<PathBuf>) -> anyhow
             settings: RecorderSettings {
                 server: server.clone(),
                 reference: args.reference.clone(),
+                imported: None,
                 partials: true,
                 results_after: 0,
                 source: if live { Source::Live } else { Source::Patient },
@@ -207,12 +209,13 @@ pub fn run(args: &StreamArgs, config: &Config, state: Option<PathBuf>) -> anyhow
             }
         };
         screen.finish();
-        let hearing = recorded?;
+        let recorded = recorded?;
         if args.keep_open {
+            let hearing = &recorded.hearing;
             talk::say(&format!("hearing {hearing} stays open"));
         }
         if let Some(folder) = &args.export {
-            export(&mut Client::connect(&server).await?, &hearing, folder).await?;
+            export(&mut Client::connect(&server).await?, &recorded, folder).await?;
         }
         anyhow::Ok(())
     })
@@ -298,7 +301,7 @@ fn resumed(args: &StreamArgs, settings: &SpoolSettings, recording: &Recording) -
 }
 
 /// The channels of a hearing that so many channels are streamed into.
-fn channels(
+pub(super) fn channels(
     format: AudioFormat,
     count: usize,
     named: &[NamedChannel],
@@ -317,12 +320,12 @@ fn channels(
         .collect()
 }
 
-/// Writes the record in every form into `folder`.
-pub(super) async fn export(client: &mut Client, hearing: &str, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// Writes the record in every form into `folder`: all of it, as the recorder's clerk may see it.
+pub(super) async fn export(client: &mut Client, recorded: &Recorded, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let mut files = Vec::new();
     for format in Format::ALL {
-        let content = client.export(hearing, format).await?;
+        let content = client.export(&recorded.hearing, &recorded.token, format).await?;
         let path = folder.join(format!("transcript.{}", format.extension()));
         std::fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
         talk::say(&format!("wrote {}", path.display()));

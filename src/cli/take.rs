@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::talk;
 use crate::{
     api::recorder::{
-        self, Captured, Ending, RecorderEvent, RecorderParts, RecorderSettings, RuntimeClock, Source,
+        self, Captured, Ending, Recorded, RecorderEvent, RecorderParts, RecorderSettings, RuntimeClock, Source,
         keeper::Keeper,
         spool::{Spool, SpoolSettings},
     },
@@ -45,6 +45,7 @@ impl Take {
             settings: RecorderSettings {
                 server: server.to_owned(),
                 reference: reference.to_owned(),
+                imported: None,
                 partials: false,
                 results_after: 0,
                 source: Source::Patient,
@@ -56,13 +57,13 @@ impl Take {
         }
     }
 
-    /// Records `blocks` by way of `spool`; gives the hearing. `show` sees everything that comes back.
+    /// Records `blocks` by way of `spool`. `show` sees everything that comes back.
     pub(super) async fn record(
         self,
         spool: Spool,
         blocks: impl Blocks,
         show: &mut (dyn FnMut(&RecorderEvent<'_>) + Send),
-    ) -> anyhow::Result<String> {
+    ) -> anyhow::Result<Recorded> {
         let channels = spool.channels();
         let shape = (channels[0].format, channels.len());
         let bound = spool.bound().cloned();
@@ -78,7 +79,7 @@ impl Take {
         };
         let recorded = recorder::run(parts, self.settings, show).await?;
         fed.await.context("reading the audio failed")??;
-        Ok(recorded.hearing)
+        Ok(recorded)
     }
 }
 

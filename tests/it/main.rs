@@ -11,8 +11,11 @@
 mod bad_input;
 mod child;
 mod commands;
+mod gaps;
+mod import;
 mod microphones;
 mod models;
+mod off_record;
 mod operations;
 mod orders;
 mod protocol;

@@ -11,8 +11,7 @@ use vivavoce::{
     api::{
         grpc::heard::ClientEvent,
         recorder::{
-            self, Captured, RecorderError, RecorderEvent, RuntimeClock,
-            session::Absence,
+            self, Captured, RecorderEvent, RuntimeClock,
             spool::{Spool, SpoolError},
         },
     },
@@ -22,7 +21,7 @@ use vivavoce::{
 use crate::support::{
     faults::{Cuts, Kills, cut_the_network, kill_the_recorder},
     program::{err, vivavoce},
-    recording::{CHANNELS, TOO_LONG, channels, compare, recorder_of, sound, spool_in, voices},
+    recording::{TOO_LONG, channels, compare, recorder_of, sound, spool_in, voices},
     relay::Relay,
     scripted::{RATE, ScriptedServer},
     speech::say,
@@ -79,41 +78,6 @@ async fn a_recorder_that_is_let_go_of_does_not_end_the_input() {
     let recorded = recorder::run(parts, how, &mut |_| {}).await.unwrap();
     let verdict = compare(&server, recorded.hearing.parse().unwrap(), &[one, two].concat(), 1).await;
     assert!(verdict.texts > 2, "{verdict:?}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_spool_alarms_and_what_it_could_not_take_is_named() {
-    let server = ScriptedServer::start().await;
-    let relay = Relay::start(server.address).await;
-    relay.cut(true);
-    let folder = tempfile::tempdir().unwrap();
-    let spool = Spool::create(&spool_in(folder.path(), 1 << 20), channels(), None, Arc::new(SystemWorld)).unwrap();
-    let (capture, input) = mpsc::channel(8);
-    let (parts, how) = recorder_of(spool, relay.url(), input, Arc::new(RuntimeClock));
-    let (alarm, mut alarmed) = watch::channel(false);
-    let recording = tokio::spawn(async move {
-        let mut show = |event: &RecorderEvent<'_>| {
-            if let RecorderEvent::Full(full) = event {
-                alarm.send_replace(*full);
-            }
-        };
-        recorder::run(parts, how, &mut show).await
-    });
-    let captured = sound(&mut voices(3), 80 * u64::from(RATE));
-    for second in captured.chunks(RATE as usize * CHANNELS) {
-        capture.send(Captured::Interleaved(second.to_vec())).await.unwrap();
-    }
-    tokio::time::timeout(TOO_LONG, alarmed.wait_for(|alarmed| *alarmed)).await.unwrap().unwrap();
-    relay.up();
-    let error = recording.await.unwrap().unwrap_err();
-    let RecorderError::Gap { channel, span, why } = error else { panic!("{error}") };
-    assert_eq!((channel.number(), why), (1, Absence::NoRoom));
-    // What is taken together, at most 256 KiB or 16 s, is lost together.
-    assert!((48..66).contains(&(span.start().index() / u64::from(RATE))), "{span:?}");
-    // All before the gap was sent; what of it was stored when the recorder stopped is the same.
-    for (lane, stored) in server.stored().iter().enumerate() {
-        assert!(stored.iter().eq(captured.iter().skip(lane).step_by(CHANNELS).take(stored.len())));
-    }
 }
 
 /// The long forms, for `cargo test -- --ignored`.

@@ -15,16 +15,20 @@ use tonic::{
 };
 
 use super::{
+    accounts::{self, Accounts, Ordered},
     convert,
     dial::Dial,
+    entries,
     heard::{self, ClientEvent},
     pb::{self, transcription_client::TranscriptionClient},
 };
 use crate::{
     domain::{
-        channel::ChannelSetup,
+        change::{GapReason, Recognition},
         fault::{Fault, FaultKind},
+        id::HearingId,
     },
+    hearing::{orders::Request, service::NewHearing},
     record::export::Format,
 };
 
@@ -207,9 +211,18 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::Refused`].
-    pub async fn open(&mut self, reference: &str, channels: &[ChannelSetup]) -> Result<OpenedHearing, ClientError> {
-        let channels = channels.iter().map(convert::channel_message).collect();
-        let request = pb::OpenHearingRequest { reference: reference.to_owned(), channels, ..Default::default() };
+    pub async fn open(&mut self, new: &NewHearing) -> Result<OpenedHearing, ClientError> {
+        let NewHearing { reference, channels, recognition, imported } = new;
+        let request = pb::OpenHearingRequest {
+            reference: reference.clone(),
+            channels: channels.iter().map(convert::channel_message).collect(),
+            recognition: match recognition {
+                Recognition::Live => pb::Recognition::Live,
+                Recognition::Later => pb::Recognition::Later,
+            }
+            .into(),
+            imported: imported.as_ref().map(convert::imported_message),
+        };
         let pb::OpenHearingResponse { hearing_id, resume_token, limits: _ } =
             self.inner.open_hearing(request).await?.into_inner();
         Ok(OpenedHearing { id: hearing_id, resume_token })
@@ -224,13 +237,32 @@ impl Client {
         Ok(self.inner.close_hearing(request).await?.into_inner().last_seq)
     }
 
-    /// The record of a hearing as a document.
+    /// Orders how a part of a hearing is treated. When this returns it holds.
     ///
     /// # Errors
     /// [`ClientError::Refused`].
-    pub async fn export(&mut self, hearing: &str, format: Format) -> Result<Vec<u8>, ClientError> {
+    pub async fn order(&mut self, hearing: HearingId, request: &Request) -> Result<Ordered, ClientError> {
+        let response = self.inner.order_interval(accounts::order(hearing, request)).await?.into_inner();
+        Ok(accounts::ordered(response))
+    }
+
+    /// What became of every sample of a hearing, channel by channel.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`].
+    pub async fn ledger(&mut self, hearing: HearingId) -> Result<Vec<Accounts>, ClientError> {
+        let request = pb::ReadLedgerRequest { hearing_id: hearing.to_string() };
+        let pb::ReadLedgerResponse { channels, through_seq: _ } = self.inner.read_ledger(request).await?.into_inner();
+        Ok(channels.into_iter().map(accounts::accounts).collect())
+    }
+
+    /// The record of a hearing as a document: with the hearing's token all of it, with an empty one what is open.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`].
+    pub async fn export(&mut self, hearing: &str, token: &str, format: Format) -> Result<Vec<u8>, ClientError> {
         let format = convert::format_message(format).into();
-        let resume_token = String::new();
+        let resume_token = token.to_owned();
         let request = pb::ExportRecordRequest { hearing_id: hearing.to_owned(), format, resume_token };
         let mut pieces = self.inner.export_record(request).await?.into_inner();
         let mut document = Vec::new();
@@ -290,6 +322,12 @@ impl Place<'_> {
             samples,
         };
         self.send(pb::stream_request::Kind::Audio(chunk));
+    }
+
+    /// Says that channel `channel` has no samples from its next one up to `end_sample`, and never will.
+    pub fn gap(self, channel: u32, end_sample: u64, reason: GapReason) {
+        let reason = entries::gap_reason_message(reason).into();
+        self.send(pb::stream_request::Kind::Gap(pb::Gap { channel, end_sample, reason }));
     }
 
     /// Sets a mark.

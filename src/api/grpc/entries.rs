@@ -203,7 +203,7 @@ pub(super) fn ledger(ledger: &ChannelLedger) -> pb::ChannelLedger {
     }
 }
 
-const fn class(class: IntervalClass) -> pb::IntervalClass {
+pub(super) const fn class(class: IntervalClass) -> pb::IntervalClass {
     match class {
         IntervalClass::Open => pb::IntervalClass::Open,
         IntervalClass::OffRecord => pb::IntervalClass::OffRecord,

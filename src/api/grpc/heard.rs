@@ -1,6 +1,7 @@
 //! What a client hears from the server, without the wire's types.
 
 use super::pb::{self, stream_response::Kind};
+use crate::domain::change::IntervalClass;
 
 /// A word as the server sent it.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,8 +97,12 @@ pub enum ClientEvent {
         channel: u32,
         /// From which sample on.
         first_sample: u64,
-        /// How it is treated: "open", "off the record", "closed session", "muted".
-        class: &'static str,
+        /// The sample after its last; `None`: up to where another interval begins already, or for good.
+        end_sample: Option<u64>,
+        /// How it is treated.
+        class: IntervalClass,
+        /// Whether somebody ordered it; otherwise the channel began so.
+        ordered: bool,
     },
     /// Something is wrong with a channel, or is well again.
     Alarmed {
@@ -138,18 +143,26 @@ pub(super) fn event(kind: Kind) -> ClientEvent {
         Kind::IntervalBegan(began) => ClientEvent::Ordered {
             channel: began.channel,
             first_sample: began.first_sample,
-            class: match began.interval_class() {
-                pb::IntervalClass::Open | pb::IntervalClass::Unspecified => "open",
-                pb::IntervalClass::OffRecord => "off the record",
-                pb::IntervalClass::Sealed => "closed session",
-                pb::IntervalClass::Muted => "muted",
-            },
+            end_sample: began.end_sample,
+            class: class(began.interval_class()),
+            ordered: !began.ordered_by.is_empty(),
         },
         Kind::Marker(pb::Marker { id }) => ClientEvent::Marker(id),
         Kind::ChannelAlarm(pb::ChannelAlarm { channel, ended, reason, .. }) => {
             ClientEvent::Alarmed { channel, reason, ended }
         }
         Kind::Finished(pb::StreamFinished { positions: _, last_seq }) => ClientEvent::Finished { last_seq },
+    }
+}
+
+/// How a channel is treated.
+pub(super) const fn class(class: pb::IntervalClass) -> IntervalClass {
+    match class {
+        // What is not known must destroy nothing.
+        pb::IntervalClass::Open | pb::IntervalClass::Unspecified => IntervalClass::Open,
+        pb::IntervalClass::OffRecord => IntervalClass::OffRecord,
+        pb::IntervalClass::Sealed => IntervalClass::Sealed,
+        pb::IntervalClass::Muted => IntervalClass::Muted,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The native gRPC service. Wire types stay in here; everything behind it speaks the domain's.
 
+pub mod accounts;
 pub mod client;
 mod convert;
 mod dial;

@@ -5,10 +5,12 @@
 
 use std::thread;
 
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    session::Holding,
+    orders::Heard,
+    session::{Absence, Holding},
     spool::{Bound, Spool, SpoolError},
 };
 use crate::domain::{
@@ -23,10 +25,10 @@ type Reply<T> = oneshot::Sender<Result<T, SpoolError>>;
 
 enum Request {
     Append(Vec<(usize, Vec<u8>)>, Reply<()>),
-    Lose(Vec<(usize, u64)>, Reply<()>),
+    Lose(Vec<(usize, u64)>, Absence, Reply<()>),
     Read(usize, Span, Reply<Vec<u8>>),
     Release(Vec<SamplePos>, Reply<()>),
-    DestroyAfter(usize, SamplePos, Reply<()>),
+    Order(Heard, Reply<()>),
     Bind(Bound, Reply<()>),
     Rest(Reply<()>),
     Remove(Reply<()>),
@@ -47,6 +49,8 @@ pub struct Keeper {
     requests: mpsc::Sender<Request>,
     stock: watch::Receiver<Stock>,
     channels: Vec<ChannelSetup>,
+    left_at: Option<Timestamp>,
+    orders: Vec<Heard>,
 }
 
 impl std::fmt::Debug for Request {
@@ -56,7 +60,7 @@ impl std::fmt::Debug for Request {
             Self::Lose(..) => "Lose",
             Self::Read(..) => "Read",
             Self::Release(..) => "Release",
-            Self::DestroyAfter(..) => "DestroyAfter",
+            Self::Order(..) => "Order",
             Self::Bind(..) => "Bind",
             Self::Rest(..) => "Rest",
             Self::Remove(..) => "Remove",
@@ -76,7 +80,7 @@ impl Keeper {
     pub fn start(mut spool: Spool) -> Result<Self, SpoolError> {
         let (requests, mut queue) = mpsc::channel(REQUESTS);
         let (publish, stock) = watch::channel(stock_of(&spool));
-        let channels = spool.channels().to_vec();
+        let (channels, left_at, orders) = (spool.channels().to_vec(), spool.captured_at(), spool.orders().to_vec());
         let run = move || {
             while let Some(request) = queue.blocking_recv() {
                 serve(&mut spool, request, &publish);
@@ -84,13 +88,25 @@ impl Keeper {
         };
         let started = thread::Builder::new().name("recorder-spool".to_owned()).spawn(run);
         started.map_err(|_no_thread| SpoolError::Stopped)?;
-        Ok(Self { requests, stock, channels })
+        Ok(Self { requests, stock, channels, left_at, orders })
     }
 
     /// The channels of the hearing, in ascending order.
     #[must_use]
     pub fn channels(&self) -> &[ChannelSetup] {
         &self.channels
+    }
+
+    /// When the recorder before this one took its last audio; `None` for the first of a hearing.
+    #[must_use]
+    pub const fn left_at(&self) -> Option<Timestamp> {
+        self.left_at
+    }
+
+    /// The orders that the recorders before this one heard.
+    #[must_use]
+    pub fn orders(&self) -> &[Heard] {
+        &self.orders
     }
 
     /// What is held, as it changes.
@@ -107,12 +123,12 @@ impl Keeper {
         self.ask(|reply| Request::Append(audio, reply)).await
     }
 
-    /// Counts lost samples: [`Spool::lose`].
+    /// Counts samples that are not there: [`Spool::lose`].
     ///
     /// # Errors
     /// Those of [`Spool::lose`], and [`SpoolError::Stopped`].
-    pub async fn lose(&self, samples: Vec<(usize, u64)>) -> Result<(), SpoolError> {
-        self.ask(|reply| Request::Lose(samples, reply)).await
+    pub async fn lose(&self, samples: Vec<(usize, u64)>, why: Absence) -> Result<(), SpoolError> {
+        self.ask(|reply| Request::Lose(samples, why, reply)).await
     }
 
     /// Reads samples: [`Spool::read`].
@@ -131,12 +147,12 @@ impl Keeper {
         self.ask(|reply| Request::Release(safe, reply)).await
     }
 
-    /// Destroys samples of a channel from a position on: [`Spool::destroy_after`].
+    /// Takes an order about what is recorded: [`Spool::order`].
     ///
     /// # Errors
-    /// Those of [`Spool::destroy_after`], and [`SpoolError::Stopped`].
-    pub async fn destroy_after(&self, lane: usize, from: SamplePos) -> Result<(), SpoolError> {
-        self.ask(|reply| Request::DestroyAfter(lane, from, reply)).await
+    /// Those of [`Spool::order`], and [`SpoolError::Stopped`].
+    pub async fn order(&self, order: Heard) -> Result<(), SpoolError> {
+        self.ask(|reply| Request::Order(order, reply)).await
     }
 
     /// Keeps what takes the hearing up: [`Spool::bind`].
@@ -186,8 +202,8 @@ fn serve(spool: &mut Spool, request: Request, publish: &watch::Sender<Stock>) {
             let done = spool.append(&audio);
             answer(spool, publish, reply, done);
         }
-        Request::Lose(samples, reply) => {
-            let done = spool.lose(&samples);
+        Request::Lose(samples, why, reply) => {
+            let done = spool.lose(&samples, why);
             answer(spool, publish, reply, done);
         }
         Request::Read(lane, span, reply) => {
@@ -197,8 +213,8 @@ fn serve(spool: &mut Spool, request: Request, publish: &watch::Sender<Stock>) {
             let done = spool.release(&safe).map(|_any| ());
             answer(spool, publish, reply, done);
         }
-        Request::DestroyAfter(lane, from, reply) => {
-            let done = spool.destroy_after(lane, from);
+        Request::Order(order, reply) => {
+            let done = spool.order(&order);
             answer(spool, publish, reply, done);
         }
         Request::Bind(bound, reply) => {

@@ -10,7 +10,8 @@ use super::{
     backoff::Backoff,
     capture::State,
     keeper::{Keeper, Stock},
-    session::{Session, Step},
+    orders::{Heard, Orders},
+    session::{Absence, Session, Step},
     spool::{Bound, SpoolError},
 };
 use crate::{
@@ -19,11 +20,12 @@ use crate::{
         heard::ClientEvent,
     },
     domain::{
+        change::Recognition,
         fault::{Fault, FaultKind},
         id::ChannelId,
         time::SamplePos,
     },
-    hearing::world::World,
+    hearing::{service::NewHearing, world::World},
 };
 
 /// Bytes of samples in one message: what every server takes, whatever limit it is set to.
@@ -49,6 +51,7 @@ pub(super) struct Driver {
     bound: Option<Bound>,
     settings: RecorderSettings,
     session: Session,
+    orders: Orders,
     stock: watch::Receiver<Stock>,
     capture: watch::Receiver<State>,
     pump: AbortOnDropHandle<Result<(), RecorderError>>,
@@ -86,6 +89,7 @@ impl Driver {
         Self {
             told: session.safe(),
             session,
+            orders: Orders::new(keeper.orders().to_vec()),
             most: (MESSAGE / width) as u64,
             last_seq: settings.results_after,
             keeper,
@@ -185,6 +189,7 @@ impl Driver {
                 partials: self.settings.partials,
             };
             let (sender, mut events) = client.stream(begin).await?;
+            self.orders.connected(self.last_seq);
             self.converse(sender, &mut events, show).await?;
             // From here on nothing of it is needed, also if this process ends before the hearing is closed.
             self.keeper.rest().await?;
@@ -198,11 +203,18 @@ impl Driver {
     }
 
     fn recorded(&self) -> Recorded {
-        Recorded { hearing: self.bound.as_ref().map(|b| b.hearing.clone()).unwrap_or_default() }
+        let Bound { hearing, token } = self.bound.clone().unwrap_or_default();
+        Recorded { hearing, token }
     }
 
     async fn open(&mut self, client: &mut Client, show: Show<'_>) -> Result<Bound, RecorderError> {
-        let opened = client.open(&self.settings.reference, self.keeper.channels()).await?;
+        let new = NewHearing {
+            reference: self.settings.reference.clone(),
+            channels: self.keeper.channels().to_vec(),
+            recognition: Recognition::Live,
+            imported: self.settings.imported.clone(),
+        };
+        let opened = client.open(&new).await?;
         let bound = Bound { hearing: opened.id, token: opened.resume_token };
         self.keeper.bind(bound.clone()).await?;
         show(&RecorderEvent::Opened { hearing: &bound.hearing });
@@ -248,7 +260,7 @@ impl Driver {
                 }
             };
             match place {
-                Ok(place) => self.send(place).await?,
+                Ok(place) => self.send(place, show).await?,
                 // What comes back says why.
                 Err(_ended) => gone = true,
             }
@@ -263,7 +275,7 @@ impl Driver {
         }
     }
 
-    async fn send(&mut self, place: Place<'_>) -> Result<(), RecorderError> {
+    async fn send(&mut self, place: Place<'_>, show: Show<'_>) -> Result<(), RecorderError> {
         match self.session.next(self.most) {
             Some(Step::Audio { channel, span }) => {
                 let bytes = self.keeper.read(self.lane_of(channel), span).await?;
@@ -271,7 +283,12 @@ impl Driver {
                 Ok(())
             }
             Some(Step::Gap { channel, missing }) => {
-                Err(RecorderError::Gap { channel, span: missing.span, why: missing.why })
+                place.gap(channel.number().into(), missing.span.end().index(), missing.why.reason());
+                // What is not kept on an order is no gap.
+                if missing.why != Absence::Withdrawn {
+                    show(&RecorderEvent::Gap { channel, missing });
+                }
+                Ok(())
             }
             None => Ok(()),
         }
@@ -300,11 +317,20 @@ impl Driver {
                 self.last_seq = text.seq;
                 self.progressed = true;
             }
+            ClientEvent::Ordered { channel, first_sample, end_sample, class, ordered } => {
+                let (first, end) = (SamplePos::new(*first_sample), end_sample.map(SamplePos::new));
+                let heard = |channel| Heard { channel, first, end, class: *class, after: self.last_seq };
+                let heard = u8::try_from(*channel).ok().and_then(ChannelId::new).map(heard);
+                // How a channel begins is no order; an order that was heard before is carried out already.
+                let Some(heard) = heard.filter(|_| *ordered).filter(|heard| self.orders.is_news(heard)) else {
+                    return Ok(false);
+                };
+                self.keeper.order(heard).await?;
+            }
             ClientEvent::SpeechBegan { .. }
             | ClientEvent::Partial { .. }
             | ClientEvent::Status { .. }
             | ClientEvent::Marker(_)
-            | ClientEvent::Ordered { .. }
             | ClientEvent::Alarmed { .. }
             | ClientEvent::Finished { .. } => {}
         }
@@ -352,7 +378,7 @@ impl Driver {
     fn passes(&mut self, error: &RecorderError) -> Option<Duration> {
         match error {
             RecorderError::Server(ClientError::Connect { .. }) if self.bound.is_none() && !self.settings.insist => None,
-            // Destroyed by an order while it was on its way: the next stream goes round it.
+            // Not kept on an order, which came while it was on its way: the next stream goes round it.
             RecorderError::Spool(SpoolError::NotHeld { .. }) => Some(Duration::ZERO),
             RecorderError::Server(error) => match error.kind() {
                 FaultKind::Overloaded { retry_after } => Some(retry_after),
@@ -376,7 +402,6 @@ impl Driver {
             },
             RecorderError::Spool(_)
             | RecorderError::Session(_)
-            | RecorderError::Gap { .. }
             | RecorderError::Audio { .. }
             | RecorderError::MixedFormats
             | RecorderError::NoSuchChannel { .. } => None,

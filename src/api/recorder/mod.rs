@@ -12,6 +12,7 @@ pub mod backoff;
 mod capture;
 pub mod keeper;
 mod link;
+pub mod orders;
 pub mod session;
 pub mod spool;
 
@@ -23,12 +24,13 @@ use tokio_util::task::AbortOnDropHandle;
 use self::{
     keeper::Keeper,
     link::Driver,
-    session::{Absence, SessionError},
+    session::{Missing, SessionError},
     spool::{Bound, SpoolError},
 };
 use super::grpc::{client::ClientError, heard::ClientEvent};
 use crate::{
     domain::{
+        change::Imported,
         fault::{Fault, FaultKind},
         id::ChannelId,
         time::Span,
@@ -62,6 +64,8 @@ pub enum Captured {
     Interleaved(Vec<u8>),
     /// Of one channel.
     Channel(ChannelId, Vec<u8>),
+    /// The sound device gave nothing for so long, of any channel.
+    Nothing(Duration),
 }
 
 /// What audio does that finds the spool full.
@@ -89,6 +93,8 @@ pub struct RecorderSettings {
     pub server: String,
     /// The court's own reference, for a hearing that is not opened yet.
     pub reference: String,
+    /// The recording that it is made of, where it is an old one.
+    pub imported: Option<Imported>,
     /// Whether partial results are wanted.
     pub partials: bool,
     /// Final texts after this entry are given; 0 gives all of the hearing.
@@ -140,15 +146,30 @@ pub enum RecorderEvent<'a> {
         /// What it has more.
         span: Span,
     },
+    /// The record will have a gap: these samples are not there and never will be. After a break it may be told again.
+    Gap {
+        /// Which channel.
+        channel: ChannelId,
+        /// Which samples, and why they are missing.
+        missing: Missing,
+    },
     /// The spool is full: what is captured now is lost. Or, with false, there is room again.
     Full(bool),
 }
 
-/// How it ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How it ended. The token is a secret.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Recorded {
     /// The hearing's UUID.
     pub hearing: String,
+    /// What shows all of it, also what was said in closed session.
+    pub token: String,
+}
+
+impl fmt::Debug for Recorded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorded").field("hearing", &self.hearing).finish_non_exhaustive()
+    }
 }
 
 /// Why a recorder gave up.
@@ -163,16 +184,6 @@ pub enum RecorderError {
     /// The server's word cannot be right.
     #[error(transparent)]
     Session(#[from] SessionError),
-    /// Samples that will never come, which the server has no message for.
-    #[error("samples {} to {} of channel {channel} are missing ({why}), and this version has no way to tell the server: the audio after them stays in the spool", span.start().index(), span.end().index())]
-    Gap {
-        /// Which channel.
-        channel: ChannelId,
-        /// Which samples.
-        span: Span,
-        /// Why they are missing.
-        why: Absence,
-    },
     /// What was captured is no audio of the hearing.
     #[error("what was captured cannot be taken")]
     Audio {
@@ -197,7 +208,6 @@ impl Fault for RecorderError {
             Self::Server(source) => source.kind(),
             Self::Spool(source) => source.kind(),
             Self::Session(source) => source.kind(),
-            Self::Gap { .. } => FaultKind::Unimplemented,
             Self::Audio { source } => source.kind(),
             Self::MixedFormats | Self::NoSuchChannel { .. } => FaultKind::Invalid,
         }
@@ -219,7 +229,7 @@ pub async fn run(
 ) -> Result<Recorded, RecorderError> {
     let RecorderParts { keeper, bound, capture, world, clock } = parts;
     let (progress, state) = watch::channel(capture::State::default());
-    let pump = capture::pump(capture, keeper.clone(), settings.source, progress);
+    let pump = capture::pump(capture, keeper.clone(), settings.source, Arc::clone(&world), progress);
     let pump = AbortOnDropHandle::new(tokio::spawn(pump));
     let driver = Driver::new(keeper, bound, settings, state, pump);
     driver.run(world.as_ref(), clock.as_ref(), show).await

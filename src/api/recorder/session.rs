@@ -5,6 +5,7 @@
 //! where each channel stands, and everything after that is sent again, from the spool.
 
 use crate::domain::{
+    change::GapReason,
     fault::{Fault, FaultKind},
     id::ChannelId,
     time::{SamplePos, SampleRate, Span},
@@ -15,21 +16,42 @@ use crate::domain::{
 pub enum Absence {
     /// The spool had no room for them.
     NoRoom,
-    /// They were destroyed by an order.
+    /// They are not kept on an order.
     Withdrawn,
     /// The spool's file was damaged.
     Damaged,
     /// The server had acknowledged them, so they were let go of, and now it does not have them.
     LetGo,
+    /// No recorder ran.
+    Down,
+    /// The sound device gave nothing.
+    DeviceLost,
+}
+
+impl Absence {
+    /// What the server is told. Of samples that are not stored on an order it knows better, and it does not look at the
+    /// reason; why it lost what it had, the recorder cannot know.
+    #[must_use]
+    pub const fn reason(self) -> GapReason {
+        match self {
+            Self::NoRoom => GapReason::RecorderFull,
+            Self::Damaged => GapReason::RecorderDamaged,
+            Self::Down => GapReason::RecorderDown,
+            Self::DeviceLost => GapReason::DeviceLost,
+            Self::Withdrawn | Self::LetGo => GapReason::Unknown,
+        }
+    }
 }
 
 impl std::fmt::Display for Absence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::NoRoom => "the recorder had no room for them",
-            Self::Withdrawn => "they were destroyed by an order",
+            Self::Withdrawn => "an order says that they are not kept",
             Self::Damaged => "the recorder's file was damaged",
             Self::LetGo => "the server had acknowledged them and has them no more",
+            Self::Down => "no recorder ran",
+            Self::DeviceLost => "the sound device gave nothing",
         })
     }
 }

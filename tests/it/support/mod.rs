@@ -1,6 +1,7 @@
 //! What several tests need.
 
 pub(crate) mod faults;
+pub(crate) mod house;
 pub(crate) mod models;
 pub(crate) mod program;
 pub(crate) mod recording;

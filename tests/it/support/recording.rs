@@ -80,6 +80,7 @@ pub(crate) fn recorder_of(
     let settings = RecorderSettings {
         server,
         reference: String::new(),
+        imported: None,
         partials: false,
         results_after: 0,
         source: Source::Live,
@@ -104,7 +105,7 @@ pub(crate) async fn record(
             let channel = u8::try_from(text.channel).unwrap();
             finals.lock().unwrap().push((text.seq, channel, text.text.clone()));
         }
-        RecorderEvent::Full(_) | RecorderEvent::Ahead { .. } => panic!("{event:?}"),
+        RecorderEvent::Full(_) | RecorderEvent::Ahead { .. } | RecorderEvent::Gap { .. } => panic!("{event:?}"),
         RecorderEvent::Heard(_) | RecorderEvent::Opened { .. } | RecorderEvent::Broken { .. } => {}
     };
     recorder::run(parts, settings, &mut show).await.unwrap().hearing.parse().unwrap()

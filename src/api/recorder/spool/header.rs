@@ -13,12 +13,12 @@ use super::{
     SpoolError,
     cipher::{self, Cipher, NONCE},
 };
-use crate::{domain::channel::ChannelSetup, hearing::world::World};
+use crate::{api::recorder::orders::Heard, domain::channel::ChannelSetup, hearing::world::World};
 
 const MAGIC: &[u8; 8] = b"VVSPOOL1";
 
 /// What takes a hearing up again after a break. The token is a secret: it is in no log and no debug output.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bound {
     /// The hearing's UUID.
     pub hearing: String,
@@ -45,6 +45,12 @@ pub(super) struct Header {
     pub(super) ends: Vec<u64>,
     /// The recorder ended in good order and everything is safe on the server.
     pub(super) at_rest: bool,
+    /// When the last audio was taken, where no segment is left to say it: milliseconds since 1970.
+    #[serde(default)]
+    pub(super) captured_at_ms: Option<i64>,
+    /// Orders about what is recorded, as they were heard.
+    #[serde(default)]
+    pub(super) orders: Vec<Heard>,
 }
 
 pub(super) fn path_in(folder: &Path) -> PathBuf {

@@ -21,17 +21,22 @@ use std::{
 };
 
 pub use header::Bound;
+use jiff::Timestamp;
 
 use self::{
     cipher::Cipher,
     header::Header,
     segment::{Content, Piece, SegmentWriter, What},
 };
-use super::session::{Absence, Holding, Missing};
+use super::{
+    orders::Heard,
+    session::{Absence, Holding, Missing},
+};
 use crate::{
     domain::{
         channel::ChannelSetup,
         fault::{Fault, FaultKind},
+        interval::ClassMap,
         time::{SamplePos, Span},
     },
     hearing::world::World,
@@ -163,6 +168,10 @@ pub struct Spool {
     held: Vec<Holding>,
     /// Samples that are lost, of which the disk does not know yet.
     owed: Vec<Piece>,
+    /// When the last audio was taken, as far as the disk knows: milliseconds since 1970.
+    captured_at_ms: Option<i64>,
+    /// What is kept of each channel, as it was ordered.
+    classes: Vec<ClassMap>,
 }
 
 impl std::fmt::Debug for Spool {
@@ -184,7 +193,8 @@ impl Spool {
         world: Arc<dyn World>,
     ) -> Result<Self, SpoolError> {
         let ends = vec![0; channels.len()];
-        let header = Header { channels, source, bound: None, ends, at_rest: false };
+        let header =
+            Header { channels, source, bound: None, ends, at_rest: false, captured_at_ms: None, orders: Vec::new() };
         let mut spool = recovery::open(settings, Some(header), world)?;
         spool.save()?;
         spool.held = vec![Holding::empty(SamplePos::ZERO); spool.header.channels.len()];
@@ -216,6 +226,18 @@ impl Spool {
     #[must_use]
     pub const fn bound(&self) -> Option<&Bound> {
         self.header.bound.as_ref()
+    }
+
+    /// When the last audio was taken, by the machine's clock; `None` where none was.
+    #[must_use]
+    pub fn captured_at(&self) -> Option<Timestamp> {
+        self.captured_at_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok())
+    }
+
+    /// The orders about what is recorded, as they were heard.
+    #[must_use]
+    pub fn orders(&self) -> &[Heard] {
+        &self.header.orders
     }
 
     /// What is held of each channel.
@@ -323,6 +345,7 @@ impl Spool {
         self.open = None;
         self.header.ends = self.held.iter().map(|h| h.end.index()).collect();
         self.header.at_rest = true;
+        self.header.captured_at_ms = self.captured_at_ms;
         self.save()?;
         while !self.segments.is_empty() {
             self.destroy_first()?;

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     api::recorder::session::{Absence, Holding},
-    domain::time::SamplePos,
+    domain::{interval::ClassMap, time::SamplePos},
     hearing::world::World,
 };
 
@@ -60,6 +60,8 @@ pub(super) fn open(
         world,
         limit: settings.limit,
         held: header.ends.iter().map(|end| Holding::empty(SamplePos::new(*end))).collect(),
+        captured_at_ms: header.captured_at_ms,
+        classes: vec![ClassMap::default(); header.channels.len()],
         header,
         segments: VecDeque::new(),
         open: None,
@@ -73,6 +75,12 @@ pub(super) fn open(
             segment::destroy(&segment::path_of(&spool.folder, number))?;
         }
     }
+    for order in &spool.header.orders {
+        let lane = spool.header.channels.iter().position(|c| c.id == order.channel);
+        lane.into_iter().for_each(|lane| spool.classes[lane].set(order.first, order.end, order.class));
+    }
+    // An order that a crash kept from being carried out in full.
+    (0..spool.held.len()).try_for_each(|lane| spool.carry_out(lane))?;
     Ok(spool)
 }
 
@@ -140,6 +148,7 @@ fn take_up(spool: &mut Spool, number: u64) -> Result<bool, SpoolError> {
         held.missing.retain(|m| m.span.start() < held.end);
         extend(held, lane, &content, spool.header.channels[lane].format.encoding.bytes_per_sample());
     }
+    spool.captured_at_ms = content.at_ms.or(spool.captured_at_ms);
     spool.segments.push_back(Segment { number, base: content.base, bytes });
     Ok(true)
 }

@@ -10,7 +10,8 @@
 //!
 //! The nonce of a record is its index; a key seals one file only, and a file that was closed, torn or not, is never
 //! written on: so no nonce comes twice. The first record says where each channel stands; each further one is a batch of
-//! what was captured together, so that a crash leaves either all channels of it or none.
+//! what was captured together, so that a crash leaves either all channels of it or none. A batch begins with the time by the
+//! machine's clock at which it was written, milliseconds since 1970: from it a recorder knows how long none ran.
 //!
 //! Destroying a segment overwrites its wrapped key, syncs, and removes the file. Without that key nobody opens the rest,
 //! wherever the disk keeps old blocks of it.
@@ -64,6 +65,8 @@ pub(super) struct Content {
     pub(super) base: Vec<u64>,
     /// In the order in which they were captured.
     pub(super) pieces: Vec<Piece>,
+    /// When the last of them was written, milliseconds since 1970.
+    pub(super) at_ms: Option<i64>,
 }
 
 /// A segment that is being written.
@@ -126,8 +129,8 @@ impl SegmentWriter {
     }
 
     /// Writes what was captured together, and syncs it. After an error nothing more may be written.
-    pub(super) fn append(&mut self, pieces: &[Piece]) -> Result<(), SpoolError> {
-        let record = self.sealed(&encode(pieces));
+    pub(super) fn append(&mut self, pieces: &[Piece], at_ms: i64) -> Result<(), SpoolError> {
+        let record = self.sealed(&[&at_ms.to_le_bytes(), encode(pieces).as_slice()].concat());
         self.write(&record)
     }
 
@@ -171,12 +174,14 @@ pub(super) fn read(path: &Path, number: u64, spool: &Cipher) -> Result<Option<Co
         match &mut content {
             None => {
                 let base = plain.as_chunks::<8>().0.iter().map(|b| u64::from_le_bytes(*b)).collect();
-                content = Some(Content { base, pieces: Vec::new() });
+                content = Some(Content { base, ..Content::default() });
             }
-            Some(content) => match decode(&plain) {
-                Some(pieces) => content.pieces.extend(pieces),
-                None => break,
-            },
+            Some(content) => {
+                let Some((at_ms, pieces)) = plain.split_first_chunk() else { break };
+                let Some(pieces) = decode(pieces) else { break };
+                content.pieces.extend(pieces);
+                content.at_ms = Some(i64::from_le_bytes(*at_ms));
+            }
         }
     }
     Ok(content)
@@ -223,6 +228,8 @@ fn encode(pieces: &[Piece]) -> Vec<u8> {
             What::Missing(samples, Absence::Withdrawn) => (2, *samples),
             What::Missing(samples, Absence::Damaged) => (3, *samples),
             What::Missing(samples, Absence::LetGo) => (4, *samples),
+            What::Missing(samples, Absence::Down) => (5, *samples),
+            What::Missing(samples, Absence::DeviceLost) => (6, *samples),
         };
         out.extend([*lane, kind]);
         out.extend(first.to_le_bytes());
@@ -251,6 +258,8 @@ fn decode(mut plain: &[u8]) -> Option<Vec<Piece>> {
             2 => (What::Missing(length, Absence::Withdrawn), rest),
             3 => (What::Missing(length, Absence::Damaged), rest),
             4 => (What::Missing(length, Absence::LetGo), rest),
+            5 => (What::Missing(length, Absence::Down), rest),
+            6 => (What::Missing(length, Absence::DeviceLost), rest),
             // A later version's.
             _ => return None,
         };

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::domain::{
     audio::{AudioFormat, Encoding},
+    change::IntervalClass,
     channel::Label,
     id::ChannelId,
     language::AllowedLanguages,
@@ -18,8 +19,8 @@ use crate::domain::{
 struct Dice(AtomicU64);
 
 impl World for Dice {
-    fn now(&self) -> jiff::Timestamp {
-        jiff::Timestamp::UNIX_EPOCH
+    fn now(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH
     }
     fn steady(&self) -> std::time::Duration {
         std::time::Duration::ZERO
@@ -219,8 +220,8 @@ fn a_full_spool_takes_no_more_and_knows_what_it_lost() {
     }
     assert!((100_000..134_000).contains(&kept), "{kept}");
     check(&mut spool);
-    spool.lose(&[(0, 700), (1, 700)]).unwrap();
-    spool.lose(&[(0, 300), (1, 300)]).unwrap();
+    spool.lose(&[(0, 700), (1, 700)], Absence::NoRoom).unwrap();
+    spool.lose(&[(0, 300), (1, 300)], Absence::NoRoom).unwrap();
     let lost = Missing { span: span(kept, kept + 1_000), why: Absence::NoRoom };
     assert!(spool.release(&safe(kept, kept)).unwrap());
     capture(&mut spool, 5_000).unwrap();
@@ -243,8 +244,8 @@ fn an_order_that_comes_late_destroys_what_was_captured() {
     let before: Vec<PathBuf> = disk.files("seg");
     let kept: Vec<PathBuf> = (0..before.len()).map(|i| disk.folder.path().join(format!("kept-{i}"))).collect();
     before.iter().zip(&kept).for_each(|(file, kept)| fs::hard_link(file, kept).unwrap());
-    spool.destroy_after(1, SamplePos::new(50_000)).unwrap();
-    let gone = Missing { span: span(50_000, 140_000), why: Absence::Withdrawn };
+    spool.order(&order(50_000, Some(125_000), IntervalClass::OffRecord)).unwrap();
+    let gone = Missing { span: span(50_000, 125_000), why: Absence::Withdrawn };
     assert_eq!(
         (spool.holdings()[0].missing.as_slice(), spool.holdings()[1].missing.as_slice()),
         (&[][..], &[gone][..])
@@ -252,38 +253,82 @@ fn an_order_that_comes_late_destroys_what_was_captured() {
     check(&mut spool);
     assert!(spool.read(1, span(49_999, 50_001)).is_err());
     for (number, kept) in (0..).zip(&kept) {
-        let old = segment::read(kept, number, &spool.cipher).unwrap();
-        assert_eq!(old.is_some(), number == 0, "the keys of all files that had some of it are gone");
+        assert!(segment::read(kept, number, &spool.cipher).unwrap().is_none(), "whoever kept the old file has no key");
     }
     capture(&mut spool, 100).unwrap();
+    // Sealed is kept; muted from a sample on that is still to come.
+    spool.order(&order(130_000, Some(139_000), IntervalClass::Sealed)).unwrap();
+    spool.order(&order(140_150, None, IntervalClass::Muted)).unwrap();
+    capture(&mut spool, 100).unwrap();
+    capture(&mut spool, 100).unwrap();
+    spool.order(&order(140_310, None, IntervalClass::Open)).unwrap();
+    capture(&mut spool, 100).unwrap();
+    let muted = Missing { span: span(140_150, 140_310), why: Absence::Withdrawn };
+    assert_eq!(spool.holdings()[1].missing, [gone, muted]);
+    check(&mut spool);
     drop(spool);
     let mut spool = disk.reopen();
-    assert_eq!(spool.holdings()[1].missing, [gone]);
-    assert_eq!(spool.holdings()[1].end.index(), 140_100);
+    assert_eq!(spool.holdings()[1].missing, [gone, muted]);
+    assert_eq!((spool.holdings()[1].end.index(), spool.orders().len()), (140_400, 4));
     check(&mut spool);
 }
 
+fn order(first: u64, end: Option<u64>, class: IntervalClass) -> Heard {
+    let channel = ChannelId::new(2).unwrap();
+    Heard { channel, first: SamplePos::new(first), end: end.map(SamplePos::new), class, after: 0 }
+}
+
+/// SIGKILL at each step of an order: it is in the header, the new file is there, the old key is gone.
 #[test]
-fn an_order_that_was_cut_off_is_ended_where_the_old_key_is_gone() {
-    for wiped in [false, true] {
+fn an_order_that_was_cut_off_is_carried_out_when_the_spool_is_opened_again() {
+    for (written, wiped) in [(false, false), (true, false), (true, true)] {
         let disk = Disk::new();
         let mut spool = disk.create().unwrap();
         capture(&mut spool, 20_000).unwrap();
         let old = disk.files("seg").remove(0);
         let kept = disk.folder.path().join("kept");
         fs::copy(&old, &kept).unwrap();
-        spool.destroy_after(1, SamplePos::new(5_000)).unwrap();
+        spool.order(&order(5_000, None, IntervalClass::OffRecord)).unwrap();
         drop(spool);
-        fs::rename(&old, old.with_extension("cut")).unwrap();
+        if written {
+            fs::rename(&old, old.with_extension("cut")).unwrap();
+        }
         fs::copy(&kept, &old).unwrap();
         if wiped {
             segment::wipe_key(&old).unwrap();
         }
+        // Somebody kept another name of the file that the order was not carried out on.
+        fs::remove_file(&kept).unwrap();
+        fs::hard_link(&old, &kept).unwrap();
         let mut spool = disk.reopen();
-        assert_eq!(spool.holdings()[1].missing.is_empty(), !wiped);
+        let gone = Missing { span: span(5_000, 20_000), why: Absence::Withdrawn };
+        assert_eq!(spool.holdings()[1].missing, [gone], "{written} {wiped}");
         assert!(disk.files("cut").is_empty());
+        assert!(segment::read(&kept, 0, &spool.cipher).unwrap().is_none());
         check(&mut spool);
+        capture(&mut spool, 10).unwrap();
+        assert_eq!(spool.holdings()[1].missing, [Missing { span: span(5_000, 20_010), ..gone }]);
     }
+}
+
+#[test]
+fn a_batch_that_was_half_written_goes_with_the_order_too() {
+    let disk = Disk::new();
+    let mut spool = disk.create().unwrap();
+    capture(&mut spool, 10_000).unwrap();
+    capture(&mut spool, 10_000).unwrap();
+    let kept = disk.folder.path().join("kept");
+    fs::hard_link(&disk.files("seg")[0], &kept).unwrap();
+    // As after a write that failed: the second batch is in the first file and comes again in another one.
+    spool.open = None;
+    spool.held.iter_mut().for_each(|held| held.end = SamplePos::new(10_000));
+    capture(&mut spool, 10_000).unwrap();
+    spool.order(&order(10_000, None, IntervalClass::OffRecord)).unwrap();
+    assert!(segment::read(&kept, 0, &spool.cipher).unwrap().is_none());
+    let first = segment::read(&disk.files("seg")[0], 0, &spool.cipher).unwrap().unwrap();
+    let audio = |p: &&Piece| p.lane == 1 && matches!(p.what, What::Audio(_));
+    assert!(first.pieces.iter().filter(audio).all(|p| end_of(p, 1) <= 10_000));
+    check(&mut spool);
 }
 
 #[test]

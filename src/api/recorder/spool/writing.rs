@@ -3,12 +3,15 @@
 use std::io;
 
 use super::{
-    Segment, Spool, SpoolError, end_of, note,
+    Segment, Spool, SpoolError, bytes_of, end_of, note,
     segment::{self, Content, Piece, SegmentWriter, What},
 };
 use crate::{
     api::recorder::session::{Absence, Holding},
-    domain::time::SamplePos,
+    domain::{
+        change::IntervalClass,
+        time::{SamplePos, Span},
+    },
 };
 
 /// Milliseconds of audio in a segment: what stays for a while after it is safe, and what one key covers.
@@ -17,19 +20,22 @@ const SEGMENT_MS: u64 = 5_000;
 const SEGMENT_BYTES: u64 = 4 << 20;
 
 impl Spool {
-    /// Keeps what was captured together: whole samples of the channels at these indices. When it returns they are on disk.
+    /// Keeps what was captured together: whole samples of the channels at these indices. When it returns they are on disk;
+    /// those that are not to be kept are counted and no more.
     ///
     /// # Errors
     /// [`SpoolError::Full`]: nothing was kept; [`Spool::lose`] counts them as lost, or it is tried again when something
     /// was let go of. Otherwise what the disk says.
     pub fn append(&mut self, audio: &[(usize, Vec<u8>)]) -> Result<(), SpoolError> {
-        let more: u64 = audio.iter().map(|(_, bytes)| bytes.len() as u64).sum();
-        if self.bytes() + more > self.limit {
+        let new: Vec<Piece> = audio.iter().flat_map(|(lane, bytes)| self.pieces(*lane, bytes)).collect();
+        let bytes = |piece: &Piece| if let What::Audio(bytes) = &piece.what { bytes.len() as u64 } else { 0 };
+        let more: u64 = new.iter().map(bytes).sum();
+        if more > 0 && self.bytes() + more > self.limit {
             return Err(SpoolError::Full);
         }
         let mut pieces = std::mem::take(&mut self.owed);
         let owed = pieces.len();
-        pieces.extend(audio.iter().map(|(lane, bytes)| self.piece(*lane, What::Audio(bytes.clone()))));
+        pieces.extend(new);
         let kept = self.write(&pieces);
         if kept.is_err() {
             pieces.truncate(owed);
@@ -40,14 +46,14 @@ impl Spool {
         kept
     }
 
-    /// Counts samples of channels that there is no room for. They are known to be lost also after a crash, unless the disk
-    /// has not even room for that word.
+    /// Counts samples of channels that are not there, and why. They are known to be missing also after a crash, unless the
+    /// disk has not even room for that word.
     ///
     /// # Errors
     /// What the disk says.
-    pub fn lose(&mut self, samples: &[(usize, u64)]) -> Result<(), SpoolError> {
+    pub fn lose(&mut self, samples: &[(usize, u64)], why: Absence) -> Result<(), SpoolError> {
         let lost: Vec<Piece> =
-            samples.iter().map(|(lane, samples)| self.piece(*lane, What::Missing(*samples, Absence::NoRoom))).collect();
+            samples.iter().map(|(lane, samples)| self.piece(*lane, What::Missing(*samples, why))).collect();
         self.count(&lost);
         self.owed.extend(lost);
         let owed = std::mem::take(&mut self.owed);
@@ -56,6 +62,22 @@ impl Spool {
             written => written?,
         }
         Ok(())
+    }
+
+    /// What is kept of the next samples of a channel.
+    fn pieces(&self, lane: usize, bytes: &[u8]) -> Vec<Piece> {
+        let (first, width) = (self.held[lane].end, self.width(lane));
+        let all = Span::new(first, first.plus((bytes.len() / width) as u64)).unwrap_or(Span::EMPTY);
+        let at = |sample: SamplePos| bytes_of(sample.index() - first.index(), width);
+        let piece = |(run, class): (Span, IntervalClass)| Piece {
+            lane: u8::try_from(lane).unwrap_or(u8::MAX),
+            first: run.start().index(),
+            what: match class.is_stored() {
+                true => What::Audio(bytes[at(run.start())..at(run.end())].to_vec()),
+                false => What::Missing(run.len(), Absence::Withdrawn),
+            },
+        };
+        self.classes[lane].runs(all).into_iter().map(piece).collect()
     }
 
     fn piece(&self, lane: usize, what: What) -> Piece {
@@ -84,18 +106,21 @@ impl Spool {
         if self.open.as_ref().is_some_and(|(writer, content)| self.is_long(writer, content)) {
             self.open = None;
         }
-        let written = self.write_open(pieces);
+        let now_ms = self.world.now().as_millisecond();
+        let written = self.write_open(pieces, now_ms);
         if let Err(SpoolError::Io { source, .. }) = &written {
             // What is half written stays as it is, under a key that is not used again.
             self.open = None;
             if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
                 return Err(SpoolError::Full);
             }
+        } else if written.is_ok() {
+            self.captured_at_ms = Some(now_ms);
         }
         written
     }
 
-    fn write_open(&mut self, pieces: &[Piece]) -> Result<(), SpoolError> {
+    fn write_open(&mut self, pieces: &[Piece], now_ms: i64) -> Result<(), SpoolError> {
         let (writer, content) = match &mut self.open {
             Some(open) => open,
             none => {
@@ -105,11 +130,12 @@ impl Spool {
                 let writer = SegmentWriter::create(path, number, &base, &self.cipher, self.world.as_ref())?;
                 self.next_number += 1;
                 self.segments.push_back(Segment { number, base: base.clone(), bytes: writer.bytes() });
-                none.insert((writer, Content { base, pieces: Vec::new() }))
+                none.insert((writer, Content { base, ..Content::default() }))
             }
         };
-        writer.append(pieces)?;
+        writer.append(pieces, now_ms)?;
         content.pieces.extend_from_slice(pieces);
+        content.at_ms = Some(now_ms);
         if let Some(segment) = self.segments.back_mut() {
             segment.bytes = writer.bytes();
         }
