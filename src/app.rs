@@ -208,7 +208,13 @@ fn draw(bytes: &mut [u8]) {
 /// The keys of the hearings under `data`, drawn from the system's random source.
 #[must_use]
 pub fn keys(data: &Path) -> Arc<KeyStore> {
-    Arc::new(KeyStore::under(data.join("keys"), Box::new(draw)))
+    keys_under(&data.join("keys"))
+}
+
+/// The keys of the hearings in the folder `folder`.
+#[must_use]
+pub fn keys_under(folder: &Path) -> Arc<KeyStore> {
+    Arc::new(KeyStore::under(folder.to_owned(), Box::new(draw)))
 }
 
 /// The engine: loaded, on its threads.

@@ -212,6 +212,7 @@ impl Told {
             | ClientEvent::Final(_)
             | ClientEvent::Marker(_)
             | ClientEvent::Ordered { .. }
+            | ClientEvent::Alarmed { .. }
             | ClientEvent::Finished { .. } => {}
         }
         self.stored.iter().min().map_or(0, |stored| stored.saturating_sub(self.lag))

@@ -1,8 +1,8 @@
 //! The command line: one file a subcommand. Data goes to stdout, talk to stderr; exit codes are those of
 //! [`FaultKind::exit_code`](crate::domain::fault::FaultKind::exit_code).
 
+pub mod backup;
 pub mod demo;
-
 pub mod doctor;
 pub mod engine;
 pub mod evaluate;
@@ -10,6 +10,7 @@ pub mod import;
 pub mod ledger;
 pub mod models;
 pub mod order;
+pub mod restore;
 mod screen;
 pub mod serve;
 pub mod stream;
@@ -41,7 +42,7 @@ use crate::{
     evaluation::EvaluationError,
     hearing::{HearingError, world::World},
     models::{ModelError, store::ModelStore},
-    record::export::ExportError,
+    record::{backup::BackupError, export::ExportError},
     speech::{asr::child::serve::ServeError, audio::AudioError, front::FrontConfig},
     telemetry::log::LogSettings,
 };
@@ -79,6 +80,10 @@ enum Command {
     Demo(demo::DemoArgs),
     /// List, fetch, verify and import models
     Models(models::ModelsArgs),
+    /// Copy the record, the audio and the keys while a server runs, or verify such a copy
+    Backup(backup::BackupArgs),
+    /// Put a backup back as a data folder
+    Restore(restore::RestoreArgs),
     /// Say what is missing or unsafe on this machine, and how to mend it
     Doctor(doctor::DoctorArgs),
     /// Measure error rates against references
@@ -170,6 +175,8 @@ fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> anyhow::Result<Exit
         Command::Ledger(args) => ledger::run(&args, &config)?,
         Command::Demo(args) => demo::run(&args, &config)?,
         Command::Models(args) => models::run(&args, &config.data.models)?,
+        Command::Backup(args) => backup::run(&args, &config, SystemWorld.now())?,
+        Command::Restore(args) => restore::run(&args, &config)?,
         Command::Doctor(args) => return doctor::run(&args, &config, SystemWorld.now(), &|| model_states(&config)),
         Command::Evaluate(args) => evaluate::run(&args, &config)?,
         Command::Settings => talk::data(&config.describe())?,
@@ -186,7 +193,7 @@ fn kind_of(error: &anyhow::Error) -> FaultKind {
         };
     }
     for cause in error.chain() {
-        first_of!(cause; UsageError, LanguageError, LabelError, ConfigError, AppError, HearingError, ModelError, AudioError, ClientError, RecorderError, SpoolError, ExportError, EvaluationError, ServeError);
+        first_of!(cause; UsageError, LanguageError, LabelError, ConfigError, AppError, HearingError, ModelError, AudioError, ClientError, RecorderError, SpoolError, ExportError, EvaluationError, ServeError, BackupError);
     }
     FaultKind::Internal
 }

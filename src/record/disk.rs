@@ -31,7 +31,8 @@ pub(super) fn make_folder(folder: &Path) -> Result<(), DiskFailure> {
     folder.parent().map_or(Ok(()), sync_folder)
 }
 
-/// Puts the names in `folder` on disk.
+/// Puts the names in `folder` on disk; the folder above a name alone is the working folder.
 pub(super) fn sync_folder(folder: &Path) -> Result<(), DiskFailure> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     File::open(folder).and_then(|f| f.sync_all()).map_err(DiskFailure::of(folder, "sync"))
 }

@@ -4,12 +4,17 @@
 //! grow. The pure parts (entries, seal, keys, the journal's format, exports) are built without the `server` feature too, so that
 //! a record can be read and checked without a server.
 
+#[cfg(feature = "server")]
+pub mod backup;
 mod disk;
 pub mod entry;
 pub mod export;
 pub mod keys;
 pub mod ledger;
 pub mod media;
+#[cfg(test)]
+#[cfg(feature = "server")]
+pub(crate) mod mounted;
 pub mod seal;
 #[cfg(feature = "server")]
 pub mod store;

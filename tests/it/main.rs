@@ -8,6 +8,7 @@
     reason = "a test stops where it finds something else than it expects"
 )]
 
+mod backup;
 mod bad_input;
 mod child;
 mod commands;

@@ -15,7 +15,7 @@
 use std::{
     collections::HashMap,
     fmt, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -29,6 +29,8 @@ use crate::{
     record::seal::KeyId,
 };
 
+#[cfg(feature = "server")]
+pub(in crate::record) mod copy;
 mod file;
 pub mod key;
 pub mod sealer;
@@ -130,6 +132,11 @@ impl From<DiskFailure> for KeyError {
     }
 }
 
+/// Where the keys of `hearing` lie under `folder`.
+pub(in crate::record) fn keys_path(folder: &Path, hearing: HearingId) -> PathBuf {
+    folder.join(format!("{hearing}.vvk"))
+}
+
 /// Fills bytes with chance.
 pub type Chance = Box<dyn Fn(&mut [u8]) + Send + Sync>;
 
@@ -157,7 +164,7 @@ impl KeyStore {
     /// Where the keys of `hearing` lie.
     #[must_use]
     pub fn path(&self, hearing: HearingId) -> PathBuf {
-        self.folder.join(format!("{hearing}.vvk"))
+        keys_path(&self.folder, hearing)
     }
 
     /// A key that was never used, on disk. Costs a sync where none is left of those drawn ahead.

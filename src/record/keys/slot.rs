@@ -138,3 +138,28 @@ fn check(bytes: &mut [u8; 64]) {
 fn holds(bytes: &[u8; 64]) -> bool {
     crc32c::crc32c(&bytes[..60]).to_le_bytes() == bytes[60..64]
 }
+
+/// A whole file of keys at a glance.
+#[cfg(feature = "server")]
+pub(super) struct Survey {
+    /// Keys that were destroyed.
+    pub(super) destroyed: u64,
+    /// Where the first damaged part begins.
+    pub(super) damaged: Option<u64>,
+}
+
+/// Looks at every whole slot behind the header; a part of one at the end was never handed out.
+#[cfg(feature = "server")]
+pub(super) fn survey(slots: &[u8]) -> Survey {
+    let mut survey = Survey { destroyed: 0, damaged: None };
+    for (number, bytes) in (0_u32..).zip(slots.as_chunks::<SLOT_BYTES>().0) {
+        match decode(number, bytes) {
+            Slot::Destroyed(_) => survey.destroyed += 1,
+            Slot::Damaged(_) => {
+                survey.damaged.get_or_insert(offset_of(number));
+            }
+            Slot::Empty | Slot::Live(_) | Slot::Wrapped(..) => {}
+        }
+    }
+    survey
+}

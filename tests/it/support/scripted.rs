@@ -2,6 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -113,23 +114,30 @@ pub(crate) type Texts = Vec<(u8, u64, u64, String)>;
 pub(crate) struct ScriptedServer {
     pub(crate) hearings: Arc<Hearings>,
     pub(crate) address: SocketAddr,
-    data: TempDir,
+    pub(crate) data: PathBuf,
+    _folder: Option<TempDir>,
     keys: Arc<KeyStore>,
     _stop: tokio_util::sync::DropGuard,
 }
 
 impl ScriptedServer {
     pub(crate) async fn start() -> Self {
-        let data = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().to_owned();
+        std::fs::create_dir(data.join("audio")).unwrap();
+        Self { _folder: Some(folder), ..Self::start_in(data).await }
+    }
+
+    /// Starts one with the data folder `data`, which takes up what it finds there.
+    pub(crate) async fn start_in(data: PathBuf) -> Self {
         let words: Vec<String> = (0..40).map(|n| format!("word{n}")).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let recognizer: Arc<dyn Recognizer> = Arc::new(Scripted::new(&words));
-        std::fs::create_dir(data.path().join("audio")).unwrap();
-        let keys = vivavoce::app::keys(data.path());
+        let keys = vivavoce::app::keys(&data);
         let sealer = Arc::new(KeySealer::new(Arc::clone(&keys)));
         let hearings = Arc::new(Hearings::new(Parts {
-            store: Arc::new(SqliteStore::open(&data.path().join("record.sqlite"), sealer).unwrap()),
-            journal: AudioJournal::start(Settings::under(data.path().join("audio"), Arc::clone(&keys))).unwrap(),
+            store: Arc::new(SqliteStore::open(&data.join("record.sqlite"), sealer).unwrap()),
+            journal: AudioJournal::start(Settings::under(data.join("audio"), Arc::clone(&keys))).unwrap(),
             pool: Arc::new(Pool::start(&recognizer, 1, Arc::new(|_, _, _| {})).unwrap()),
             recognizer,
             detectors: Arc::new(|| Box::new(Loudness)),
@@ -138,13 +146,14 @@ impl ScriptedServer {
             world: Arc::new(SystemWorld),
             metrics: Arc::new(Metrics::new()),
         }));
+        hearings.recover().await.unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let limits = Limits { max_message_bytes: 65_536 };
         let service = TranscriptionService::new(Arc::clone(&hearings), limits, &[], stop.clone());
         server::serve(service, listener, 65_536, stop.clone()).await.unwrap();
-        Self { hearings, address, data, keys, _stop: stop.drop_guard() }
+        Self { hearings, address, data, _folder: None, keys, _stop: stop.drop_guard() }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -175,12 +184,12 @@ impl ScriptedServer {
 
     /// The stored samples of each channel of the only hearing with audio.
     pub(crate) fn stored(&self) -> Vec<Vec<u8>> {
-        let read = |path: &std::path::PathBuf| {
+        let read = |path: &PathBuf| {
             assert!(reader::verify(path).is_ok());
             let all = Span::new(SamplePos::ZERO, SamplePos::new(u64::MAX)).unwrap();
             let pieces = JournalReader::open(path, &self.keys).unwrap().read_span(all).unwrap();
             pieces.into_iter().flat_map(|p| p.bytes).collect()
         };
-        journals(self.data.path()).iter().map(read).collect()
+        journals(&self.data).iter().map(read).collect()
     }
 }

@@ -17,57 +17,16 @@ use crate::{
         id::{ChannelId, HearingId},
         time::SamplePos,
     },
-    record::media::{
-        MediaError,
-        reader::verify,
-        service::{AudioJournal, ChannelJournal},
-        writer::Opening,
+    record::{
+        media::{
+            MediaError,
+            reader::verify,
+            service::{AudioJournal, ChannelJournal},
+            writer::Opening,
+        },
+        mounted::{Mounted, fill},
     },
 };
-
-/// A file system of its own, gone when dropped.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    /// Mounts at `folder` what `options` say; `None` where that is not allowed.
-    fn at(folder: &Path, options: &[&str]) -> Option<Self> {
-        fs::create_dir_all(folder).unwrap();
-        let done = Command::new("mount").args(options).arg(folder).output();
-        if !done.as_ref().is_ok_and(|out| out.status.success()) {
-            println!("note: passed over, since nothing may be mounted here: {done:?}");
-            return None;
-        }
-        Some(Self(folder.to_owned()))
-    }
-
-    /// Memory of `size` as a disk.
-    fn small(folder: &Path, size: &str) -> Option<Self> {
-        Self::at(folder, &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-    }
-
-    fn remount(&self, options: &str) {
-        assert!(
-            Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(&self.0).status().unwrap().success()
-        );
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        assert!(Command::new("umount").arg("-l").arg(&self.0).status().is_ok());
-    }
-}
-
-/// Fills the file system of `folder`; removing the file makes room again.
-fn fill(folder: &Path) -> PathBuf {
-    use std::io::Write as _;
-    let path = folder.join("filler");
-    let mut file = fs::File::create(&path).unwrap();
-    for size in [1 << 16, 1 << 12, 1] {
-        while file.write_all(&vec![1; size]).is_ok() {}
-    }
-    path
-}
 
 /// Appends until the disk says no. Gives the end of what was taken, and the error.
 async fn append_until_refused(channel: &ChannelJournal, mut next: SamplePos) -> (SamplePos, MediaError) {

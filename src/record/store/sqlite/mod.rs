@@ -24,6 +24,7 @@ use crate::{
 
 mod reader;
 mod schema;
+pub mod snapshot;
 mod writer;
 
 /// Appends that wait for the writer: with 16 channels of a few entries a second, over five seconds' worth.

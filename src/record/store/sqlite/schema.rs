@@ -49,7 +49,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, RecordError> {
     Ok(connection)
 }
 
-fn check_version(connection: &Connection, path: &Path) -> Result<i64, RecordError> {
+pub(super) fn check_version(connection: &Connection, path: &Path) -> Result<i64, RecordError> {
     let fail = |source| RecordError::Open { path: path.to_owned(), source };
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(fail);
     let (id, version) = (pragma("application_id")?, pragma("user_version")?);
