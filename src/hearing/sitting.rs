@@ -199,6 +199,13 @@ impl Sitting {
         };
         self.routes.push(route);
         let listener = Listener::new(parts, known)?;
+        self.attend(listener, channel);
+        Ok(())
+    }
+
+    /// Lets a listener run.
+    fn attend(&mut self, listener: Listener, channel: ChannelId) {
+        let hearing = self.hearing;
         let span = tracing::info_span!("channel", hearing.id = %hearing, channel.id = %channel);
         let listening = async move {
             let ended = listener.run().await;
@@ -208,7 +215,6 @@ impl Sitting {
             ended
         };
         self.listeners.get_mut().spawn(listening.instrument(span));
-        Ok(())
     }
 
     /// Whether text is made of it.

@@ -103,7 +103,7 @@ impl PendingSync {
     /// Puts on disk what was written when this was made. Blocks.
     ///
     /// # Errors
-    /// What the system said; give it to [`JournalWriter::settle`].
+    /// What the system said; give it to `JournalWriter::settle`.
     pub fn run(&self) -> io::Result<()> {
         self.file.sync_data()
     }

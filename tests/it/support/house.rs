@@ -58,6 +58,9 @@ impl World for Hours {
     fn now(&self) -> Timestamp {
         *self.0.lock().unwrap()
     }
+    fn steady(&self) -> Duration {
+        SystemWorld.steady()
+    }
     fn draw_id(&self) -> Uuid {
         SystemWorld.draw_id()
     }
