@@ -1,6 +1,7 @@
 //! The composition root: configuration becomes parts, parts become a server. Only here is the system asked for the time
 //! and for chance.
 
+mod health;
 pub mod isolation;
 
 use std::{
@@ -25,6 +26,7 @@ use crate::{
     hearing::{
         HearingError,
         offline::Offline,
+        room::DiskRoom,
         service::{Detectors, Hearings, Parts},
         world::World,
     },
@@ -53,7 +55,10 @@ use crate::{
     telemetry::{DecodePass, Metrics, Queue},
 };
 
-use self::isolation::Isolation;
+use self::{
+    health::{Alive, Health},
+    isolation::Isolation,
+};
 
 /// What the engine is made of.
 #[derive(Clone, Debug)]
@@ -85,6 +90,8 @@ pub struct ServerSettings {
     pub admin_listen: SocketAddr,
     /// The folder of the record and the audio.
     pub data: PathBuf,
+    /// Bytes of its disk that are kept for hearings that run.
+    pub reserve: u64,
     /// Streams at a time.
     pub max_streams: usize,
     /// Bytes of one message.
@@ -224,6 +231,7 @@ pub struct Engine {
     pub languages: Vec<String>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    alive: Alive,
     front: FrontConfig,
 }
 
@@ -241,7 +249,7 @@ impl Engine {
     pub fn load(settings: &EngineSettings) -> Result<Self, AppError> {
         let store = ModelStore::open(&settings.models)?;
         let metrics = Arc::new(Metrics::new());
-        let (recognizer, languages) = recognizer(settings, &store, &metrics)?;
+        let (recognizer, languages, alive) = recognizer(settings, &store, &metrics)?;
         let detector = of_kind(store.load(&settings.vad_model)?, ModelKind::Vad, "speech detector")?;
         let silero = SileroModel::parse(&detector.bytes)
             .map_err(|source| AppError::Detector { name: detector.name.clone(), source })?;
@@ -265,6 +273,7 @@ impl Engine {
             }),
             languages,
             metrics,
+            alive,
             front: settings.front.clone(),
         })
     }
@@ -286,17 +295,16 @@ fn of_kind(model: VerifiedModel, kind: ModelKind, wanted: &'static str) -> Resul
     if model.kind == kind { Ok(model) } else { Err(AppError::ModelKind { name: model.name, wanted }) }
 }
 
-/// The recogniser, and the languages that its model is for.
-fn recognizer(
-    settings: &EngineSettings,
-    store: &ModelStore,
-    metrics: &Arc<Metrics>,
-) -> Result<(Arc<dyn Recognizer>, Vec<String>), AppError> {
+/// The recogniser, the languages that its model is for, and whether it could decode.
+type Loaded = (Arc<dyn Recognizer>, Vec<String>, Alive);
+
+/// Makes the recogniser that the settings describe.
+fn recognizer(settings: &EngineSettings, store: &ModelStore, metrics: &Arc<Metrics>) -> Result<Loaded, AppError> {
     match &settings.isolation {
         Isolation::None => {
             let (whisper, languages) =
                 isolation::whisper(store, &settings.model, settings.threads_per_worker, settings.beam)?;
-            Ok((Arc::new(whisper), languages))
+            Ok((Arc::new(whisper), languages, Arc::new(|| true)))
         }
         Isolation::Child { program, log } => {
             // What a process loads it verifies itself. This one only says in its own words what is wrong with a model.
@@ -308,8 +316,10 @@ fn recognizer(
             let child = ChildSettings::new(program.clone(), arguments, settings.model.clone());
             let counted = Arc::clone(metrics);
             let observer = Arc::new(move |loss| counted.engine_restarted(isolation::counted(loss)));
-            let recognizer = ChildRecognizer::start(child, observer)?;
-            Ok((Arc::new(recognizer), entry.languages.iter().map(ToString::to_string).collect()))
+            let recognizer = Arc::new(ChildRecognizer::start(child, observer)?);
+            let watched = Arc::clone(&recognizer);
+            let alive = Arc::new(move || !watched.processes().is_empty());
+            Ok((recognizer, entry.languages.iter().map(ToString::to_string).collect(), alive))
         }
     }
 }
@@ -344,7 +354,7 @@ impl Server {
         let store: Arc<dyn RecordStore> = Arc::new(SqliteStore::open(&settings.data.join("record.sqlite"), sealer)?);
         let metrics = Arc::clone(&engine.metrics);
         let synced = Arc::new(move |took| metrics.journal_synced(took));
-        let hearings = Arc::new(Hearings::new(Parts {
+        let hearings = Hearings::new(Parts {
             store: Arc::clone(&store),
             journal: AudioJournal::start(JournalSettings { synced, ..JournalSettings::under(audio, keys) })?,
             recognizer: Arc::clone(&engine.recognizer),
@@ -354,11 +364,20 @@ impl Server {
             max_streams: settings.max_streams,
             world: Arc::new(SystemWorld),
             metrics: Arc::clone(&engine.metrics),
-        }));
+        });
+        let hearings = Arc::new(hearings.keeping(DiskRoom::new(settings.reserve, Box::new(AudioJournal::room))));
         readiness.set(Part::Record, PartState::Ready);
         readiness.set(Part::Journal, PartState::Ready);
         let stop = CancellationToken::new();
         tokio::spawn(Arc::clone(&hearings).mind_the_load(stop.clone()));
+        let health = Health {
+            readiness: Arc::clone(&readiness),
+            hearings: Arc::clone(&hearings),
+            store: Arc::clone(&store),
+            data: settings.data.clone(),
+            alive: Arc::clone(&engine.alive),
+        };
+        tokio::spawn(health.mind(stop.clone()));
         let recovering = Arc::clone(&hearings);
         tokio::spawn(async move {
             if let Err(error) = recovering.recover().await {

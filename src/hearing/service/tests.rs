@@ -2,6 +2,7 @@
 
 mod load;
 mod orders;
+mod room;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
