@@ -1,6 +1,7 @@
 //! The composition root: configuration becomes parts, parts become a server. Only here is the system asked for the time
 //! and for chance.
 
+mod health;
 pub mod isolation;
 
 use std::{
@@ -25,6 +26,7 @@ use crate::{
     hearing::{
         HearingError,
         offline::Offline,
+        room::DiskRoom,
         service::{Detectors, Hearings, Parts},
         world::World,
     },
@@ -53,7 +55,10 @@ use crate::{
     telemetry::{DecodePass, Metrics, Queue},
 };
 
-use self::isolation::Isolation;
+use self::{
+    health::{Alive, Health},
+    isolation::Isolation,
+};
 
 /// What the engine is made of.
 #[derive(Clone, Debug)]
@@ -85,6 +90,8 @@ pub struct ServerSettings {
     pub admin_listen: SocketAddr,
     /// The folder of the record and the audio.
     pub data: PathBuf,
+    /// Bytes of its disk that are kept for hearings that run.
+    pub reserve: u64,
     /// Streams at a time.
     pub max_streams: usize,
     /// Bytes of one message.
@@ -229,6 +236,7 @@ pub struct Engine {
     pub languages: Vec<String>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    alive: Alive,
     front: FrontConfig,
 }
 
@@ -238,6 +246,7 @@ struct Parted {
     detectors: Detectors,
     languages: Vec<String>,
     metrics: Arc<Metrics>,
+    alive: Alive,
 }
 
 impl std::fmt::Debug for Engine {
@@ -254,13 +263,17 @@ impl Engine {
     pub fn load(settings: &EngineSettings) -> Result<Self, AppError> {
         let store = ModelStore::open(&settings.models)?;
         let metrics = Arc::new(Metrics::new());
-        let (recognizer, languages) = recognizer(settings, &store, &metrics)?;
+        let (recognizer, languages, alive) = recognizer(settings, &store, &metrics)?;
         let detector = of_kind(store.load(&settings.vad_model)?, ModelKind::Vad, "speech detector")?;
         let silero = SileroModel::parse(&detector.bytes)
             .map_err(|source| AppError::Detector { name: detector.name.clone(), source })?;
         let silero = Arc::new(silero);
         let detectors: Detectors = Arc::new(move || Box::new(ChannelDetector::new(Arc::clone(&silero))));
-        Self::made(Parted { recognizer, detectors, languages, metrics }, settings.workers, settings.front.clone())
+        Self::made(
+            Parted { recognizer, detectors, languages, metrics, alive },
+            settings.workers,
+            settings.front.clone(),
+        )
     }
 
     /// An engine of other parts than the models': a server is tried with it where the same text must come at any speed.
@@ -274,11 +287,12 @@ impl Engine {
         front: FrontConfig,
     ) -> Result<Self, AppError> {
         let metrics = Arc::new(Metrics::new());
-        Self::made(Parted { recognizer, detectors, languages: Vec::new(), metrics }, workers, front)
+        let alive: Alive = Arc::new(|| true);
+        Self::made(Parted { recognizer, detectors, languages: Vec::new(), metrics, alive }, workers, front)
     }
 
     fn made(parts: Parted, workers: usize, front: FrontConfig) -> Result<Self, AppError> {
-        let Parted { recognizer, detectors, languages, metrics } = parts;
+        let Parted { recognizer, detectors, languages, metrics, alive } = parts;
         let counted = Arc::clone(&metrics);
         let observer = Arc::new(move |pass, waited, took| {
             let (queue, pass) = match pass {
@@ -289,7 +303,7 @@ impl Engine {
             counted.decoded(pass, took);
         });
         let pool = Arc::new(Pool::start(&recognizer, workers, observer)?);
-        Ok(Self { recognizer, pool, detectors, languages, metrics, front })
+        Ok(Self { recognizer, pool, detectors, languages, metrics, alive, front })
     }
 
     /// The engine for files.
@@ -309,17 +323,16 @@ fn of_kind(model: VerifiedModel, kind: ModelKind, wanted: &'static str) -> Resul
     if model.kind == kind { Ok(model) } else { Err(AppError::ModelKind { name: model.name, wanted }) }
 }
 
-/// The recogniser, and the languages that its model is for.
-fn recognizer(
-    settings: &EngineSettings,
-    store: &ModelStore,
-    metrics: &Arc<Metrics>,
-) -> Result<(Arc<dyn Recognizer>, Vec<String>), AppError> {
+/// The recogniser, the languages that its model is for, and whether it could decode.
+type Loaded = (Arc<dyn Recognizer>, Vec<String>, Alive);
+
+/// Makes the recogniser that the settings describe.
+fn recognizer(settings: &EngineSettings, store: &ModelStore, metrics: &Arc<Metrics>) -> Result<Loaded, AppError> {
     match &settings.isolation {
         Isolation::None => {
             let (whisper, languages) =
                 isolation::whisper(store, &settings.model, settings.threads_per_worker, settings.beam)?;
-            Ok((Arc::new(whisper), languages))
+            Ok((Arc::new(whisper), languages, Arc::new(|| true)))
         }
         Isolation::Child { program, log } => {
             // What a process loads it verifies itself. This one only says in its own words what is wrong with a model.
@@ -331,8 +344,10 @@ fn recognizer(
             let child = ChildSettings::new(program.clone(), arguments, settings.model.clone());
             let counted = Arc::clone(metrics);
             let observer = Arc::new(move |loss| counted.engine_restarted(isolation::counted(loss)));
-            let recognizer = ChildRecognizer::start(child, observer)?;
-            Ok((Arc::new(recognizer), entry.languages.iter().map(ToString::to_string).collect()))
+            let recognizer = Arc::new(ChildRecognizer::start(child, observer)?);
+            let watched = Arc::clone(&recognizer);
+            let alive = Arc::new(move || !watched.processes().is_empty());
+            Ok((recognizer, entry.languages.iter().map(ToString::to_string).collect(), alive))
         }
     }
 }
@@ -367,7 +382,7 @@ impl Server {
         let store: Arc<dyn RecordStore> = Arc::new(SqliteStore::open(&settings.data.join("record.sqlite"), sealer)?);
         let metrics = Arc::clone(&engine.metrics);
         let synced = Arc::new(move |took| metrics.journal_synced(took));
-        let hearings = Arc::new(Hearings::new(Parts {
+        let hearings = Hearings::new(Parts {
             store: Arc::clone(&store),
             journal: AudioJournal::start(JournalSettings { synced, ..JournalSettings::under(audio, keys) })?,
             recognizer: Arc::clone(&engine.recognizer),
@@ -377,11 +392,20 @@ impl Server {
             max_streams: settings.max_streams,
             world: Arc::new(SystemWorld),
             metrics: Arc::clone(&engine.metrics),
-        }));
+        });
+        let hearings = Arc::new(hearings.keeping(DiskRoom::new(settings.reserve, Box::new(AudioJournal::room))));
         readiness.set(Part::Record, PartState::Ready);
         readiness.set(Part::Journal, PartState::Ready);
         let stop = CancellationToken::new();
         tokio::spawn(Arc::clone(&hearings).mind_the_load(stop.clone()));
+        let health = Health {
+            readiness: Arc::clone(&readiness),
+            hearings: Arc::clone(&hearings),
+            store: Arc::clone(&store),
+            data: settings.data.clone(),
+            alive: Arc::clone(&engine.alive),
+        };
+        tokio::spawn(health.mind(stop.clone()));
         let recovering = Arc::clone(&hearings);
         tokio::spawn(async move {
             if let Err(error) = recovering.recover().await {

@@ -128,6 +128,7 @@ pub struct Metrics {
     registry: Registry,
     streams_running: Gauge,
     load_step: Gauge,
+    disk_free: Gauge,
     streams_opened: Counter,
     streams_refused: Family<ByReason, Counter>,
     audio_received: Family<ByEncoding, Seconds>,
@@ -159,6 +160,7 @@ impl Metrics {
             registry: Registry::with_prefix("vivavoce"),
             streams_running: Gauge::default(),
             load_step: Gauge::default(),
+            disk_free: Gauge::default(),
             streams_opened: Counter::default(),
             streams_refused: Family::default(),
             audio_received: Family::default(),
@@ -188,6 +190,8 @@ impl Metrics {
         r.register("streams_running", "Audio streams that run now", self.streams_running.clone());
         let help = "Step of the ladder: 0 normal, 1 fewer partials, 2 none, 3 late finals and no new live hearings";
         r.register("load_step", help, self.load_step.clone());
+        let help = "Room that this service may use on the disk of its data";
+        r.register_with_unit("disk_free", help, Unit::Bytes, self.disk_free.clone());
         r.register("streams_opened", "Audio streams that were let in", self.streams_opened.clone());
         r.register("streams_refused", "Audio streams that were not let in, by reason", self.streams_refused.clone());
         let help = "Audio that came in, in seconds of one channel, by the encoding it was sent in";
@@ -261,6 +265,11 @@ impl Metrics {
     /// The service is on this step of the ladder.
     pub fn load_step(&self, step: LoadStep) {
         self.load_step.set(i64::from(step.number()));
+    }
+
+    /// So many bytes are free on the disk of the data.
+    pub fn disk_free(&self, bytes: u64) {
+        self.disk_free.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// A stream was not let in.
@@ -420,6 +429,7 @@ mod tests {
         let running = metrics.stream_opened();
         drop(metrics.stream_opened());
         metrics.stream_refused(Refusal::Full);
+        metrics.disk_free(9 << 30);
         metrics.audio_received(Encoding::MuLaw, Duration::from_millis(1_500));
         let flags = [FlagCode::Repetition, FlagCode::LowAudio];
         metrics.utterance(CaptionState::Withheld, flags, Duration::from_millis(1_200));
@@ -436,6 +446,7 @@ mod tests {
         for line in [
             "vivavoce_streams_running 1",
             "vivavoce_streams_opened_total 2",
+            "vivavoce_disk_free_bytes 9663676416",
             "vivavoce_streams_refused_total{reason=\"full\"} 1",
             "vivavoce_audio_received_seconds_total{encoding=\"mu_law\"} 1.5",
             "vivavoce_utterances_total{captions=\"withheld\"} 1",

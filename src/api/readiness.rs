@@ -13,6 +13,8 @@ pub enum Part {
     Journal,
     /// The speech engine.
     Engine,
+    /// The room on the disk of the data.
+    Disk,
 }
 
 /// How a part does.
@@ -23,6 +25,11 @@ pub enum PartState {
     Starting,
     /// It works.
     Ready,
+    /// It works, and no hearing can be opened; those that run go on.
+    Degraded {
+        /// Why, for an operator.
+        reason: String,
+    },
     /// It does not.
     Failed {
         /// Why, for an operator; no text of a hearing.
@@ -47,13 +54,22 @@ pub struct Report {
     pub journal: PartState,
     /// The speech engine.
     pub engine: PartState,
+    /// The room on the disk of the data.
+    pub disk: PartState,
 }
 
 impl Default for Readiness {
     fn default() -> Self {
         let starting = || PartState::Starting;
-        let report =
-            Report { ready: false, draining: false, record: starting(), journal: starting(), engine: starting() };
+        let report = Report {
+            ready: false,
+            draining: false,
+            record: starting(),
+            journal: starting(),
+            engine: starting(),
+            // It is not set up, and what it lacks is found out.
+            disk: PartState::Ready,
+        };
         Self(Mutex::new(report))
     }
 }
@@ -66,6 +82,7 @@ impl Readiness {
             Part::Record => &mut report.record,
             Part::Journal => &mut report.journal,
             Part::Engine => &mut report.engine,
+            Part::Disk => &mut report.disk,
         };
         *place = state;
         report.settle();
@@ -92,7 +109,7 @@ impl Readiness {
 
 impl Report {
     fn settle(&mut self) {
-        let parts = [&self.record, &self.journal, &self.engine];
+        let parts = [&self.record, &self.journal, &self.engine, &self.disk];
         self.ready = !self.draining && parts.into_iter().all(|state| *state == PartState::Ready);
     }
 }
@@ -113,9 +130,12 @@ mod tests {
         seen.push(readiness.report().ready);
         readiness.set(Part::Journal, PartState::Ready);
         seen.push(readiness.report().ready);
+        readiness.set(Part::Disk, PartState::Degraded { reason: "it is nearly full".to_owned() });
+        seen.push(readiness.report().ready);
+        readiness.set(Part::Disk, PartState::Ready);
         readiness.drain();
         readiness.set(Part::Engine, PartState::Ready);
         seen.push(readiness.report().ready);
-        assert_eq!(seen, [false, false, false, true, false, true, false]);
+        assert_eq!(seen, [false, false, false, true, false, true, false, false]);
     }
 }

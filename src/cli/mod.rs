@@ -254,6 +254,7 @@ fn server_settings(config: &Config) -> ServerSettings {
         listen: config.server.listen,
         admin_listen: config.server.admin_listen,
         data: config.data.dir.clone(),
+        reserve: config.data.reserve,
         max_streams: config.server.max_streams,
         max_message_bytes: config.server.max_message_bytes,
         drain: config.server.drain,

@@ -39,6 +39,7 @@ impl Config {
             ("server.drain_seconds", server.drain.as_secs().to_string()),
             ("data.dir", quoted(data.dir.display())),
             ("data.models", quoted(data.models.display())),
+            ("data.reserve_mib", (data.reserve >> 20).to_string()),
             ("recognition.model", quoted(&recognition.model)),
             ("recognition.vad_model", quoted(&recognition.vad_model)),
             ("recognition.threads_per_worker", recognition.threads_per_worker.to_string()),

@@ -77,6 +77,8 @@ pub struct DataConfig {
     pub dir: PathBuf,
     /// The folder of the model files.
     pub models: PathBuf,
+    /// Bytes of the disk that are kept for hearings that run, up to 1 TiB; 0 keeps none.
+    pub reserve: u64,
 }
 
 impl DataConfig {

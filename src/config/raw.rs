@@ -36,6 +36,7 @@ pub(super) struct RawServer {
 pub(super) struct RawData {
     pub(super) dir: Option<String>,
     pub(super) models: Option<String>,
+    pub(super) reserve_mib: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -58,7 +59,7 @@ pub(super) struct RawLog {
 }
 
 /// Every key, and whether it is text: a variable's or flag's value is taken for text as it stands, and read for the rest.
-pub(super) const KEYS: [(&str, Form); 23] = [
+pub(super) const KEYS: [(&str, Form); 24] = [
     ("server.listen", Form::Text),
     ("server.admin_listen", Form::Text),
     ("server.max_streams", Form::Parsed),
@@ -66,6 +67,7 @@ pub(super) const KEYS: [(&str, Form); 23] = [
     ("server.drain_seconds", Form::Parsed),
     ("data.dir", Form::Text),
     ("data.models", Form::Text),
+    ("data.reserve_mib", Form::Parsed),
     ("recognition.model", Form::Text),
     ("recognition.vad_model", Form::Text),
     ("recognition.threads_per_worker", Form::Parsed),

@@ -43,6 +43,8 @@ pub(super) fn resolve(typed: &Typed, cores: NonZeroUsize, faults: &mut Vec<KeyFa
 
     let dir = check.folder("data.dir", data.dir.as_deref()).unwrap_or_else(|| "vivavoce-data".into());
     let models = check.folder("data.models", data.models.as_deref()).unwrap_or_else(|| dir.join("models"));
+    // Six hours of one channel at 48 kHz with 16 bits, or more than four of four at 16 kHz: a session ends well.
+    let reserve = check.number("data.reserve_mib", data.reserve_mib, 2_048, (0, 1 << 20)) << 20;
 
     let threads = check.count("recognition.threads_per_worker", recognition.threads_per_worker, 1, (1, MOST_THREADS));
     let fitting = i64::try_from(cores.get() / threads).unwrap_or(MOST_WORKERS).clamp(1, MOST_WORKERS);
@@ -60,7 +62,7 @@ pub(super) fn resolve(typed: &Typed, cores: NonZeroUsize, faults: &mut Vec<KeyFa
     check.endpoint(endpoint);
     let log = check.log(log.format.as_deref(), log.filter.as_deref());
     let origins = KEYS.iter().map(|(key, _)| (*key, typed.origin(key))).collect();
-    Config { server, data: DataConfig { dir, models }, recognition, endpoint: endpoint.clone(), log, origins }
+    Config { server, data: DataConfig { dir, models, reserve }, recognition, endpoint: endpoint.clone(), log, origins }
 }
 
 /// Checks one setting at a time and notes what is wrong with where it was typed.

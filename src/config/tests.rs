@@ -151,7 +151,7 @@ fn all_faults_of_all_sources_are_told_at_once() {
         "flag --set recognition.beam=0: recognition.beam is 0: 1 to 8 can be set",
         "flag --set server.beam: server.beam has no value: write --set group.key=value",
         "flag --workers: recognition.workers is the text \"x\": a whole number is needed",
-        "variable VIVAVOCE_DATA__DIRECTORY: data.directory is not a setting; here are dir, models",
+        "variable VIVAVOCE_DATA__DIRECTORY: data.directory is not a setting; here are dir, models, reserve_mib",
         "variable VIVAVOCE_SERVER_LISTEN: server.listen needs two underscores between the group and the key: write \
          VIVAVOCE_SERVER__LISTEN",
     ];

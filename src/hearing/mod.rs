@@ -13,6 +13,7 @@ pub mod offline;
 mod ordering;
 pub mod orders;
 mod reading;
+pub mod room;
 pub mod service;
 pub mod sight;
 mod sitting;
@@ -116,6 +117,18 @@ pub enum HearingError {
         /// How late.
         lateness: std::time::Duration,
     },
+    /// The disk is nearly full.
+    #[error(
+        "{} MiB are free on the server's disk, less than the {} MiB that are kept for hearings that run (data.reserve_mib): free some, and try again in 60 seconds",
+        free >> 20,
+        reserve >> 20
+    )]
+    NoRoom {
+        /// Bytes free.
+        free: u64,
+        /// Bytes kept.
+        reserve: u64,
+    },
     /// It was recognised as it went on, or is still open.
     #[error("hearing {hearing} is not one that was only recorded and is closed: its text is made already")]
     NotRecordOnly {
@@ -207,6 +220,7 @@ impl Fault for HearingError {
             Self::Token { .. } => FaultKind::Forbidden,
             Self::Full { .. } => FaultKind::Overloaded { retry_after: std::time::Duration::from_secs(5) },
             Self::Late { .. } => FaultKind::Overloaded { retry_after: std::time::Duration::from_secs(30) },
+            Self::NoRoom { .. } => FaultKind::Overloaded { retry_after: std::time::Duration::from_secs(60) },
             Self::Audio { source, .. } => source.kind(),
             Self::Front { source, .. } => source.kind(),
             Self::Media(source) => source.kind(),

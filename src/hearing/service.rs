@@ -17,6 +17,7 @@ use super::{
         intake::{self, IntakeParts},
     },
     load::{Load, STILL_LATE},
+    room::DiskRoom,
     sitting::Sitting,
     world::World,
 };
@@ -101,6 +102,7 @@ pub struct NewHearing {
 pub struct Hearings {
     pub(super) parts: Parts,
     pub(super) load: Load,
+    pub(super) room: DiskRoom,
     places: Arc<Semaphore>,
     live: Mutex<HashMap<HearingId, Live>>,
 }
@@ -161,7 +163,7 @@ impl Hearings {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let places = Arc::new(Semaphore::new(parts.max_streams));
-        Self { parts, load: Load::default(), places, live: Mutex::new(HashMap::new()) }
+        Self { parts, load: Load::default(), room: DiskRoom::default(), places, live: Mutex::new(HashMap::new()) }
     }
 
     /// The engine that finals are made with.
@@ -227,6 +229,7 @@ impl Hearings {
 
     /// Whether there is room for another hearing. One that is imported or only recorded takes no text away from others.
     fn admit(&self, recognition: Recognition, imported: bool) -> Result<(), HearingError> {
+        self.has_room()?;
         let late = *self.load.step().borrow() == LoadStep::FinalsLate;
         let lateness = self.load.lateness(tokio::time::Instant::now());
         // The ladder is slow to go up again; who comes when nothing waits any more is let in.

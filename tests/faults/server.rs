@@ -94,6 +94,8 @@ pub(crate) fn run(settings: &Settings) -> ExitCode {
             listen: anywhere,
             admin_listen: anywhere,
             data: settings.data.clone(),
+            // A trial's disk may be small, and some trials fill it.
+            reserve: 0,
             max_streams: 64,
             max_message_bytes: 4 << 20,
             drain: Duration::from_secs(60),

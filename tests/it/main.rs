@@ -12,6 +12,7 @@ mod backup;
 mod bad_input;
 mod child;
 mod commands;
+mod disk;
 mod gaps;
 mod import;
 mod microphones;

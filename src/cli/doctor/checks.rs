@@ -102,7 +102,7 @@ pub fn all(machine: &Machine, config: &Config, engine: &EngineBuild, models: &[M
     ];
     checks.extend(self::models(models));
     checks.extend([writable(&machine.data), permissions(&machine.data), medium(&machine.data)]);
-    checks.push(disk(&machine.data, config));
+    checks.extend([disk(&machine.data, config), own_disk(&machine.data)]);
     checks.extend(machine.ports.iter().map(port));
     checks.push(clock(machine.clock));
     checks.extend([open_files(machine.open_files, config), core_dumps(machine.core_dump_bytes), user(machine.root)]);
@@ -326,11 +326,26 @@ fn disk(data: &Folder, config: &Config) -> Check {
     if free < LEAST_FREE {
         return Check::fail(name, finding, remedy);
     }
+    let reserve = config.data.reserve;
+    if free < reserve {
+        let finding =
+            format!("{finding}; less than the {} MiB of data.reserve_mib: no hearing is opened", reserve >> 20);
+        return Check::warn(name, finding, remedy);
+    }
     if hours < SITTING_HOURS.saturating_mul(streams) {
         let finding = format!("{finding}; {streams} streams of {SITTING_HOURS} h do not fit");
         return Check::warn(name, finding, format!("{remedy}, or lower server.max_streams"));
     }
     Check::ok(name, finding)
+}
+
+fn own_disk(data: &Folder) -> Check {
+    let name = "own disk";
+    if data.with_system {
+        let finding = "the data folder lies on the disk of the system: whatever fills that stops the recording";
+        return Check::warn(name, finding, "set data.dir to a disk, or a partition, of its own");
+    }
+    Check::ok(name, "the data folder does not lie on the disk of the system")
 }
 
 fn port(port: &Port) -> Check {

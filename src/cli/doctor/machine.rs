@@ -82,6 +82,8 @@ pub struct Folder {
     pub free: Option<u64>,
     /// Where its files really lie.
     pub medium: Medium,
+    /// Whether they lie on the disk of the system.
+    pub with_system: bool,
 }
 
 /// Where the files of a folder lie.
@@ -212,9 +214,14 @@ fn folder(path: &Path) -> Folder {
         owned: metadata.as_ref().is_none_or(|m| m.uid() == geteuid().as_raw()),
         free,
         medium: medium(&nearest),
+        with_system: device(&nearest).is_some_and(|ours| device(Path::new("/")) == Some(ours)),
         path: path.to_owned(),
         nearest,
     }
+}
+
+fn device(path: &Path) -> Option<u64> {
+    fs::metadata(path).ok().map(|metadata| metadata.dev())
 }
 
 fn write_probe(folder: &Path) -> io::Result<()> {

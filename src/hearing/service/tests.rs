@@ -4,6 +4,7 @@ mod alarms;
 mod clocks;
 mod load;
 mod orders;
+mod room;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -65,6 +65,7 @@ impl Running {
             listen: anywhere,
             admin_listen: anywhere,
             data: data.path().join("data"),
+            reserve: 0,
             max_streams: 16,
             max_message_bytes: 4 << 20,
             drain: Duration::from_secs(60),

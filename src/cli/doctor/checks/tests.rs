@@ -39,6 +39,7 @@ fn well() -> Machine {
             owned: true,
             free: Some(500_000_000_000),
             medium: Medium::Disk,
+            with_system: false,
         },
         ports: vec![port("server.listen", "127.0.0.1:50061"), port("server.admin_listen", "127.0.0.1:50062")],
         clock: Clock { now: "2026-11-22T12:00:00Z".parse().unwrap(), synchronised: Some(true) },
@@ -68,7 +69,7 @@ fn only(checks: &[Check], status: Status, name: &str, words: &str) {
 #[test]
 fn a_machine_that_is_well_has_no_remedies() {
     let checks = all(&well(), &config(&[]), &engine(), &models());
-    assert_eq!(checks.len(), 17);
+    assert_eq!(checks.len(), 18);
     for check in checks {
         assert_eq!((check.status, &check.remedy), (Status::Ok, &None), "{check:?}");
     }
@@ -156,6 +157,8 @@ fn an_unsafe_data_folder_is_found() {
 fn a_full_disk_is_found() {
     finds(|m| m.data.free = Some(900_000_000), Status::Fail, "disk", "about 2 h of one channel");
     finds(|m| m.data.free = Some(20_000_000_000), Status::Warn, "disk", "16 streams of 8 h do not fit");
+    finds(|m| m.data.free = Some(2_000_000_000), Status::Warn, "disk", "less than the 2048 MiB of data.reserve_mib");
+    finds(|m| m.data.with_system = true, Status::Warn, "own disk", "on the disk of the system");
     finds(|m| m.data.free = None, Status::Warn, "disk", "not told");
 }
 
