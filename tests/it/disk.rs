@@ -75,7 +75,13 @@ async fn a_full_disk_ends_the_stream_at_once_with_the_reason_and_what_was_acknow
     let request = pb::OpenHearingRequest { channels: vec![one], ..Default::default() };
     let hearing = client.open_hearing(request).await.unwrap().into_inner();
     let start = pb::StreamStart { hearing_id: hearing.hearing_id.clone(), ..Default::default() };
-    let open = Open::new(&mut client, vec![In::Start(start)]).await.unwrap();
+    let mut open = Open::new(&mut client, vec![In::Start(start)]).await.unwrap();
+    open.send(audio(1, &[0x55; 4_000])).await;
+    let acknowledged = loop {
+        if let Some(pb::stream_response::Kind::Stored(stored)) = open.next().await {
+            break stored.durable_through_sample;
+        }
+    };
     let Open { requests, responses } = open;
     let heard = tokio::spawn(Open { requests: requests.clone(), responses }.rest());
     let filler = disk.fill();
@@ -97,7 +103,8 @@ async fn a_full_disk_ends_the_stream_at_once_with_the_reason_and_what_was_acknow
         "{refused:?}"
     );
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    let acknowledged = heard.durable().get(&1).copied().unwrap_or(0);
+    let acknowledged = heard.durable().get(&1).copied().unwrap_or(acknowledged);
+    assert!(acknowledged >= 4_000);
     let stored = server.stored();
     assert!(stored[0].len() as u64 >= acknowledged && stored[0].iter().all(|byte| *byte == 0x55));
     fs::remove_file(filler).unwrap();
