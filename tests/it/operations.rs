@@ -27,7 +27,8 @@ async fn readiness_and_metrics_tell_what_goes_on() {
     // The engine and its counters are shared with other tests of this process.
     let seconds = speech.frames() as f64 / f64::from(speech.format.sample_rate_hz);
     let received = "vivavoce_audio_received_seconds_total{encoding=\"pcm_s16le\"}";
-    assert!(value(received) >= seconds, "{} of {seconds}", value(received));
+    // A sum of tenths of seconds.
+    assert!(value(received) >= seconds - 0.001, "{} of {seconds}", value(received));
     assert!(value("vivavoce_utterances_total{captions=\"shown\"}") >= heard.finals.len() as f64);
     assert!(value("vivavoce_decode_seconds_count{pass=\"final\"}") >= heard.finals.len() as f64);
     assert!(value("vivavoce_streams_opened_total") >= 1.0);
