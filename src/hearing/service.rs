@@ -390,14 +390,8 @@ impl Hearings {
         let opening = self.parts.store.entries(hearing, EntrySeq::START, 1).await?;
         if !token.is_empty() {
             check_token(hearing, &opening, token)?;
-            self.displace(hearing).await;
         }
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        let place = place.map_err(|_full| {
-            self.parts.metrics.stream_refused(Refusal::Full);
-            HearingError::Full { streams: self.parts.max_streams }
-        })?;
-        let Claim { events, sitting, end, replaced, hold } = self.claim(hearing, place)?;
+        let Claim { events, sitting, end, replaced, hold } = self.take_over(hearing, !token.is_empty()).await?;
         // From here on nobody closes the hearing behind this stream's back.
         if self.parts.store.hearing(hearing).await?.closed_at.is_some() {
             return Err(HearingError::Closed { hearing });
@@ -421,6 +415,25 @@ impl Hearings {
             hearings: Arc::clone(self),
         };
         intake::start(parts).await
+    }
+
+    /// Makes a stream the only one of its hearing. One that has the `right` ends another first: also one that came in between,
+    /// as the start of a broken stream does that reaches the server late.
+    async fn take_over(&self, hearing: HearingId, right: bool) -> Result<Claim, HearingError> {
+        loop {
+            if right {
+                self.displace(hearing).await;
+            }
+            let place = Arc::clone(&self.places).try_acquire_owned();
+            let place = place.map_err(|_full| {
+                self.parts.metrics.stream_refused(Refusal::Full);
+                HearingError::Full { streams: self.parts.max_streams }
+            })?;
+            match self.claim(hearing, place) {
+                Err(HearingError::Streaming { .. }) if right => {}
+                claimed => return claimed,
+            }
+        }
     }
 
     /// Ends the stream that runs, if one does: its recorder is back on another.

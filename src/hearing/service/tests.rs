@@ -291,6 +291,34 @@ async fn a_token_takes_over_and_a_wrong_one_does_not() {
 }
 
 #[tokio::test]
+async fn of_two_that_take_over_at_once_one_has_the_stream_and_the_other_is_told() {
+    let folder = TempDir::new().unwrap();
+    let hearings = hearings(&folder);
+    let (hearing, token) = opened_with_token(&hearings).await;
+    for _ in 0..50 {
+        // Each gives way as soon as it is told to, as a stream of the service does.
+        let take = || {
+            let (hearings, token) = (Arc::clone(&hearings), token.clone());
+            tokio::spawn(async move {
+                let stream = hearings.stream(hearing, &token, by()).await?;
+                stream.audio.replaced().cancelled().await;
+                Ok::<_, HearingError>(())
+            })
+        };
+        let (one, other) = (take(), take());
+        // The third ends whichever of them holds it.
+        let last = hearings.stream(hearing, &token, by());
+        let stream = last.await.unwrap();
+        drop(stream);
+        one.abort();
+        other.abort();
+        for ended in [one.await, other.await] {
+            assert!(!matches!(ended, Ok(Err(HearingError::Streaming { .. }))), "refused with a token");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_disk_that_fails_ends_the_stream_and_what_was_said_has_its_text() {
     let folder = TempDir::new().unwrap();
     let hearings = hearings(&folder);
