@@ -6,12 +6,12 @@ use super::live::listener::Known;
 use crate::{
     domain::{
         alarm::AlarmState,
-        change::Change,
+        change::{Change, Recognition},
         channel::ChannelSetup,
         id::ChannelId,
         time::{SamplePos, Span},
     },
-    record::{entry::Entry, ledger::begins_recognition},
+    record::entry::Entry,
 };
 
 /// One channel while its record is read.
@@ -79,4 +79,9 @@ pub(super) fn known_of(channels: &[ChannelSetup], entries: &[Entry]) -> HashMap<
         Some((channel.id, known))
     });
     known.collect()
+}
+
+/// Whether text is made from here on.
+pub(super) const fn begins_recognition(change: &Change) -> bool {
+    matches!(change, Change::HearingOpened { recognition: Recognition::Live, .. } | Change::RecognitionBegan {})
 }

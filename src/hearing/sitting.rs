@@ -18,7 +18,7 @@ use tracing::Instrument;
 
 use super::{
     HearingError, destruction, gaps,
-    known::known_of,
+    known::{begins_recognition, known_of},
     live::{
         LiveEvent,
         gate::Gate,
@@ -42,7 +42,7 @@ use crate::{
         time::{SamplePos, Span},
     },
     record::{
-        ledger::{Extent, begins_recognition},
+        ledger::Extent,
         media::{service::ChannelJournal, writer::Opening},
         store::HearingSummary,
     },

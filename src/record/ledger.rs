@@ -140,11 +140,6 @@ pub fn keep(channels: &[ChannelSetup], entries: &[Entry], extents: &HashMap<Chan
         .collect()
 }
 
-/// Whether text is made from here on.
-pub(crate) const fn begins_recognition(change: &Change) -> bool {
-    matches!(change, Change::HearingOpened { recognition: Recognition::Live, .. } | Change::RecognitionBegan {})
-}
-
 /// How far a change shows that a channel goes.
 fn reach(change: &Change) -> SamplePos {
     match change {
