@@ -245,6 +245,29 @@ impl Change {
     /// The name of the one change that holds what was said.
     pub const TEXT: &'static str = "segment_committed";
 
+    /// The text that it brings; `None` for a change that brings none, or whose text was destroyed.
+    #[must_use]
+    pub const fn segment(&self) -> Option<&Segment> {
+        // Every change is named here once: one that brings text in another way must be asked about.
+        match self {
+            Self::SegmentCommitted { segment } => Some(segment),
+            Self::HearingOpened { .. }
+            | Self::RecognitionBegan {}
+            | Self::RecognitionEnded {}
+            | Self::LoadStepped { .. }
+            | Self::IntervalBegan { .. }
+            | Self::AudioDestroyed { .. }
+            | Self::AudioMissing { .. }
+            | Self::AudioStored { .. }
+            | Self::InputEnded { .. }
+            | Self::AudioConflict { .. }
+            | Self::SegmentDestroyed {}
+            | Self::ChannelAlarmed { .. }
+            | Self::ClockMapped { .. }
+            | Self::HearingClosed {} => None,
+        }
+    }
+
     /// The channel it is about; `None` where it is about the hearing.
     #[must_use]
     pub const fn channel(&self) -> Option<ChannelId> {

@@ -50,23 +50,7 @@ pub(super) async fn of(
 
 /// Whether an entry is a text that was made of samples of `span`.
 fn stands_on(entry: &Entry, channel: ChannelId, span: Span) -> bool {
-    match &entry.change {
-        Change::SegmentCommitted { segment } => {
-            segment.channel == channel && segment.span.start() < span.end() && span.start() < segment.span.end()
-        }
-        Change::HearingOpened { .. }
-        | Change::RecognitionBegan {}
-        | Change::RecognitionEnded {}
-        | Change::LoadStepped { .. }
-        | Change::IntervalBegan { .. }
-        | Change::AudioDestroyed { .. }
-        | Change::AudioMissing { .. }
-        | Change::AudioStored { .. }
-        | Change::InputEnded { .. }
-        | Change::AudioConflict { .. }
-        | Change::SegmentDestroyed {}
-        | Change::ChannelAlarmed { .. }
-        | Change::ClockMapped { .. }
-        | Change::HearingClosed {} => false,
-    }
+    entry.change.segment().is_some_and(|segment| {
+        segment.channel == channel && segment.span.start() < span.end() && span.start() < segment.span.end()
+    })
 }

@@ -49,23 +49,7 @@ impl Sight {
     /// Whether a change may be seen with its content.
     #[must_use]
     pub fn shows(&self, change: &Change) -> bool {
-        match change {
-            Change::SegmentCommitted { segment } => self.shows_span(segment.channel, segment.span),
-            Change::HearingOpened { .. }
-            | Change::RecognitionBegan {}
-            | Change::RecognitionEnded {}
-            | Change::LoadStepped { .. }
-            | Change::IntervalBegan { .. }
-            | Change::AudioDestroyed { .. }
-            | Change::AudioMissing { .. }
-            | Change::AudioStored { .. }
-            | Change::InputEnded { .. }
-            | Change::AudioConflict { .. }
-            | Change::SegmentDestroyed {}
-            | Change::ChannelAlarmed { .. }
-            | Change::ClockMapped { .. }
-            | Change::HearingClosed {} => true,
-        }
+        change.segment().is_none_or(|segment| self.shows_span(segment.channel, segment.span))
     }
 
     /// Whether the change begins a closed session that this reader may not attend.

@@ -63,6 +63,23 @@ pub struct Extent {
     pub settled: SamplePos,
 }
 
+/// Samples by account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Totals {
+    /// [`Account::Speech`].
+    pub speech: u64,
+    /// [`Account::NonSpeech`].
+    pub non_speech: u64,
+    /// [`Account::OffRecord`].
+    pub off_record: u64,
+    /// [`Account::Muted`].
+    pub muted: u64,
+    /// [`Account::Gap`], for whatever reason.
+    pub gap: u64,
+    /// [`Account::Pending`].
+    pub pending: u64,
+}
+
 /// The accounts of one channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelLedger {
@@ -79,6 +96,25 @@ impl ChannelLedger {
     #[must_use]
     pub fn length(&self) -> u64 {
         self.runs.last().map_or(0, |(span, _)| span.end().index())
+    }
+
+    /// How many samples each account has: together the length.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        Totals {
+            speech: self.sum(|a| a == Account::Speech),
+            non_speech: self.sum(|a| a == Account::NonSpeech),
+            off_record: self.sum(|a| a == Account::OffRecord),
+            muted: self.sum(|a| a == Account::Muted),
+            gap: self.sum(|a| matches!(a, Account::Gap(_))),
+            pending: self.sum(|a| a == Account::Pending),
+        }
+    }
+
+    /// The runs that are neither speech nor non-speech: what a person asks for.
+    pub fn told(&self) -> impl Iterator<Item = (Span, Account)> + '_ {
+        let quiet = |account: Account| matches!(account, Account::Speech | Account::NonSpeech);
+        self.runs.iter().copied().filter(move |(_, account)| !quiet(*account))
     }
 
     /// Samples of the accounts that `wanted` picks.

@@ -16,7 +16,7 @@ use crate::{
         channel::{ChannelSetup, Label},
         clock::{ClockKind, ClockSource},
         id::ChannelId,
-        time::SamplePos,
+        time::{SamplePos, Span},
     },
     hearing::{
         orders::{Placed, Request, Start},
@@ -24,7 +24,7 @@ use crate::{
     },
     record::{
         entry::Entry,
-        ledger::{Account, ChannelLedger},
+        ledger::{Account, ChannelLedger, Totals},
     },
 };
 
@@ -173,9 +173,9 @@ fn destroyed(change: &Change, channels: &[ChannelSetup]) -> Option<pb::AudioDest
 }
 
 pub(super) fn ledger(ledger: &ChannelLedger) -> pb::ChannelLedger {
-    let quiet = |account: Account| matches!(account, Account::Speech | Account::NonSpeech);
-    let runs = ledger.runs.iter().filter(|(_, account)| !quiet(*account)).map(|(run, account)| pb::LedgerRun {
-        span: Some(span(*run, ledger.rate)),
+    let Totals { speech, non_speech, off_record, muted, gap, pending } = ledger.totals();
+    let run = |(run, account): (Span, Account)| pb::LedgerRun {
+        span: Some(span(run, ledger.rate)),
         account: match account {
             Account::Speech => pb::Account::Speech,
             Account::NonSpeech => pb::Account::NonSpeech,
@@ -185,21 +185,18 @@ pub(super) fn ledger(ledger: &ChannelLedger) -> pb::ChannelLedger {
             Account::Pending => pb::Account::Pending,
         }
         .into(),
-        gap_reason: match account {
-            Account::Gap(reason) => gap_reason_message(*reason).into(),
-            Account::Speech | Account::NonSpeech | Account::OffRecord | Account::Muted | Account::Pending => 0,
-        },
-    });
+        gap_reason: account.gap_reason().map_or(0, |reason| gap_reason_message(reason).into()),
+    };
     pb::ChannelLedger {
         channel: u32::from(ledger.channel.number()),
         length_samples: ledger.length(),
-        speech_samples: ledger.sum(|a| a == Account::Speech),
-        non_speech_samples: ledger.sum(|a| a == Account::NonSpeech),
-        off_record_samples: ledger.sum(|a| a == Account::OffRecord),
-        muted_samples: ledger.sum(|a| a == Account::Muted),
-        gap_samples: ledger.sum(|a| matches!(a, Account::Gap(_))),
-        pending_samples: ledger.sum(|a| a == Account::Pending),
-        runs: runs.collect(),
+        speech_samples: speech,
+        non_speech_samples: non_speech,
+        off_record_samples: off_record,
+        muted_samples: muted,
+        gap_samples: gap,
+        pending_samples: pending,
+        runs: ledger.told().map(run).collect(),
     }
 }
 

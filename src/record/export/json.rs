@@ -22,7 +22,7 @@ use crate::domain::{
     segment::{CaptionState, Segment},
     time::{SamplePos, SampleRate, Span},
 };
-use crate::record::ledger::{Account, ChannelLedger};
+use crate::record::ledger::{Account, ChannelLedger, Totals};
 
 /// The version of the format.
 pub const VERSION: u32 = 2;
@@ -252,22 +252,22 @@ fn place(span: Span, rate: SampleRate) -> Place {
 }
 
 fn accounts(ledger: &ChannelLedger) -> Accounts {
-    let quiet = |account: Account| matches!(account, Account::Speech | Account::NonSpeech);
-    let run = |(span, account): &(Span, Account)| Run {
-        place: place(*span, ledger.rate),
+    let Totals { speech, non_speech, off_record, muted, gap, pending } = ledger.totals();
+    let run = |(span, account): (Span, Account)| Run {
+        place: place(span, ledger.rate),
         account: account.as_str(),
         gap_reason: account.gap_reason(),
     };
     Accounts {
         channel: ledger.channel,
         length_samples: ledger.length(),
-        speech_samples: ledger.sum(|a| a == Account::Speech),
-        non_speech_samples: ledger.sum(|a| a == Account::NonSpeech),
-        off_record_samples: ledger.sum(|a| a == Account::OffRecord),
-        muted_samples: ledger.sum(|a| a == Account::Muted),
-        gap_samples: ledger.sum(|a| matches!(a, Account::Gap(_))),
-        pending_samples: ledger.sum(|a| a == Account::Pending),
-        runs: ledger.runs.iter().filter(|(_, account)| !quiet(*account)).map(run).collect(),
+        speech_samples: speech,
+        non_speech_samples: non_speech,
+        off_record_samples: off_record,
+        muted_samples: muted,
+        gap_samples: gap,
+        pending_samples: pending,
+        runs: ledger.told().map(run).collect(),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::domain::{
     segment::{CaptionState, Segment},
     time::{HearingTime, SamplePos},
 };
-use crate::record::ledger::{Account, ChannelLedger};
+use crate::record::ledger::{Account, ChannelLedger, Totals};
 
 /// The transcript as plain text in UTF-8: a header, then a line for each segment with `(?)` after each word in doubt, and
 /// the reasons under it. Withheld text is there, marked `[withheld: reason]`; so is text of intervals that are not open.
@@ -49,7 +49,7 @@ fn remarks(transcript: &Transcript) -> Vec<(HearingTime, String)> {
         remarks.push((at, format!("\n[{at}] {} {}: [{what}]\n", note.channel, transcript.label(note.channel))));
     }
     for ledger in &transcript.ledger {
-        for (span, account) in &ledger.runs {
+        for (span, account) in ledger.told() {
             let why = match account {
                 Account::Speech | Account::NonSpeech => continue,
                 Account::OffRecord => "off the record",
@@ -132,13 +132,14 @@ const fn seconds(ms: i64) -> f64 {
 /// What became of a channel's audio, in a line: the parts make the whole.
 fn accounts(ledger: &ChannelLedger) -> String {
     let time = |samples: u64| SamplePos::new(samples).at(ledger.rate);
+    let Totals { speech, non_speech, off_record, muted, gap, pending } = ledger.totals();
     let parts = [
-        ("speech", ledger.sum(|a| a == Account::Speech)),
-        ("no speech", ledger.sum(|a| a == Account::NonSpeech)),
-        ("off the record", ledger.sum(|a| a == Account::OffRecord)),
-        ("muted", ledger.sum(|a| a == Account::Muted)),
-        ("missing", ledger.sum(|a| matches!(a, Account::Gap(_)))),
-        ("not transcribed yet", ledger.sum(|a| a == Account::Pending)),
+        ("speech", speech),
+        ("no speech", non_speech),
+        ("off the record", off_record),
+        ("muted", muted),
+        ("missing", gap),
+        ("not transcribed yet", pending),
     ];
     let parts: Vec<_> = parts
         .iter()
