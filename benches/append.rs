@@ -284,11 +284,13 @@ fn segment() -> Outcome<Segment> {
         channel: ChannelId::new(1).ok_or("channel")?,
         rate: SampleRate::try_from(16_000)?,
         span: Span::new(SamplePos::ZERO, SamplePos::new(100_000)).ok_or("span")?,
+        speech: vec![],
         language: "en".parse()?,
         language_posterior: None,
         words: (0..20).map(word).collect::<Outcome<_>>()?,
         flags: vec![],
         captions: CaptionState::Shown,
+        uncompared: false,
         engine: EngineInfo {
             engine: "whisper.cpp".to_owned(),
             engine_version: "1".to_owned(),

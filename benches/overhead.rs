@@ -58,7 +58,7 @@ use vivavoce::{
             endpoint::EndpointConfig,
             session::{Action, Session},
         },
-        timing::lay_on_speech,
+        timing::{lay_on_speech, spoken},
         vad::{FRAME, SpeechDetector, detector::ChannelDetector, model::SileroModel},
     },
     telemetry::Metrics,
@@ -448,11 +448,13 @@ fn segments(case: &Case, utterances: &[HeardUtterance]) -> Outcome<Vec<Segment>>
             channel: setup.id,
             rate,
             span: rate.span_at(utterance.span),
+            speech: spoken(&utterance.speech, utterance.span).into_iter().map(|s| rate.span_at(s)).collect(),
             language: hypothesis.language,
             language_posterior: None,
             words: hypothesis.words.into_iter().map(word).collect(),
             flags: judgement.flags,
             captions: judgement.captions,
+            uncompared: false,
             engine: engine.clone(),
         })
     };

@@ -275,7 +275,10 @@ impl StreamJob {
         let (_folder, spool) = passing_spool(vec![setup])?;
         let mut answer = Answer::default();
         let mut hear = |event: &RecorderEvent<'_>| {
-            if let RecorderEvent::Heard(ClientEvent::Final(text)) = event {
+            // One that is revised has the words that it had.
+            if let RecorderEvent::Heard(ClientEvent::Final(text)) = event
+                && !text.revised
+            {
                 answer.add(&text.text, text.shown);
             }
         };

@@ -151,6 +151,9 @@ pub(super) fn clock(ms: u64) -> String {
 /// A final text as lines for a person: the words, those in doubt marked, then each doubt with its reason.
 fn render(text: &FinalText, colours: bool) -> String {
     let mut line = format!("{} [{} {}] {}: ", clock(text.start_ms), text.channel, text.label, text.language);
+    if text.revised {
+        line.push_str("(more is known of this) ");
+    }
     if text.words.is_empty() {
         line.push_str("(no words)");
     } else if !text.shown {
@@ -208,6 +211,7 @@ mod tests {
                 evidence: vec![("lowest_score".into(), 0.4, 0.5)],
             }],
             shown: true,
+            revised: false,
         }
     }
 

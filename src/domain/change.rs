@@ -235,6 +235,11 @@ pub enum Change {
         /// The text.
         segment: Box<Segment>,
     },
+    /// More is known of a text of the record: this takes the place of the segment with the same id. Both stay in the record.
+    SegmentRevised {
+        /// The text as it stands now.
+        segment: Box<Segment>,
+    },
     /// The hearing ended; no audio is taken any more.
     HearingClosed {},
     /// In the place of [`Change::SegmentCommitted`] when it is read after its text was destroyed. Never added to a record.
@@ -242,15 +247,21 @@ pub enum Change {
 }
 
 impl Change {
-    /// The name of the one change that holds what was said.
-    pub const TEXT: &'static str = "segment_committed";
+    /// The names of the changes that hold what was said.
+    const TEXTS: [&'static str; 2] = ["segment_committed", "segment_revised"];
+
+    /// Whether changes of this name hold what was said.
+    #[must_use]
+    pub fn is_text(name: &str) -> bool {
+        Self::TEXTS.contains(&name)
+    }
 
     /// The text that it brings; `None` for a change that brings none, or whose text was destroyed.
     #[must_use]
     pub const fn segment(&self) -> Option<&Segment> {
         // Every change is named here once: one that brings text in another way must be asked about.
         match self {
-            Self::SegmentCommitted { segment } => Some(segment),
+            Self::SegmentCommitted { segment } | Self::SegmentRevised { segment } => Some(segment),
             Self::HearingOpened { .. }
             | Self::RecognitionBegan {}
             | Self::RecognitionEnded {}
@@ -280,7 +291,7 @@ impl Change {
             | Self::AudioConflict { channel, .. }
             | Self::ChannelAlarmed { channel, .. }
             | Self::ClockMapped { channel, .. } => Some(*channel),
-            Self::SegmentCommitted { segment } => Some(segment.channel),
+            Self::SegmentCommitted { segment } | Self::SegmentRevised { segment } => Some(segment.channel),
             Self::HearingOpened { .. }
             | Self::RecognitionBegan {}
             | Self::RecognitionEnded {}
@@ -306,7 +317,8 @@ impl Change {
             Self::AudioConflict { .. } => "audio_conflict",
             Self::ChannelAlarmed { .. } => "channel_alarmed",
             Self::ClockMapped { .. } => "clock_mapped",
-            Self::SegmentCommitted { .. } => Self::TEXT,
+            Self::SegmentCommitted { .. } => Self::TEXTS[0],
+            Self::SegmentRevised { .. } => Self::TEXTS[1],
             Self::HearingClosed {} => "hearing_closed",
             Self::SegmentDestroyed {} => "segment_destroyed",
         }

@@ -46,6 +46,9 @@ pub struct Segment {
     pub rate: SampleRate,
     /// From the first to the last sample of the utterance.
     pub span: Span,
+    /// Where in it somebody speaks, by the detector, in order of time. Empty in records of older releases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub speech: Vec<Span>,
     /// The language of the text.
     pub language: LanguageTag,
     /// How probable that language was among those allowed; `None` where it was given.
@@ -56,6 +59,10 @@ pub struct Segment {
     pub flags: Vec<Flag>,
     /// Whether captions may show it.
     pub captions: CaptionState,
+    /// Whether it is still to be compared with the other channels of the hearing: one of them had not come so far yet. When it
+    /// has, a [`Change::SegmentRevised`](super::change::Change::SegmentRevised) follows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub uncompared: bool,
     /// Engine, weights, parameters.
     pub engine: EngineInfo,
 }

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::live::listener::Known;
+use super::live::parts::Known;
 use crate::{
     domain::{
         alarm::AlarmState,
         change::{Change, Recognition},
         channel::ChannelSetup,
         id::ChannelId,
+        segment::Segment,
         time::{SamplePos, Span},
     },
     record::entry::Entry,
@@ -48,11 +49,16 @@ pub(super) fn known_of(channels: &[ChannelSetup], entries: &[Entry]) -> HashMap<
         let Some(reading) = entry.change.channel().and_then(|channel| all.get_mut(&channel)) else { continue };
         match &entry.change {
             Change::AudioStored { span, .. } => reading.stored(*span, heard),
-            Change::InputEnded { at, .. } => reading.known.cuts.push_back(*at),
+            Change::InputEnded { at, .. } => {
+                reading.known.cuts.push_back(*at);
+                reading.known.ends.push(*at);
+            }
             Change::AudioDestroyed { span, .. } => reading.destroyed(*span),
             Change::SegmentCommitted { segment } => {
                 reading.known.segments.insert(segment.span.start());
+                reading.known.uncompared.extend(segment.uncompared.then(|| Segment::clone(segment)));
             }
+            Change::SegmentRevised { segment } => reading.known.uncompared.retain(|known| known.id != segment.id),
             Change::ChannelAlarmed { alarm, state, .. } => {
                 reading.known.alarms.retain(|standing| standing != alarm);
                 reading.known.alarms.extend((*state == AlarmState::Began).then_some(*alarm));
@@ -73,6 +79,7 @@ pub(super) fn known_of(channels: &[ChannelSetup], entries: &[Entry]) -> HashMap<
         let mut known = all.remove(&channel.id)?.known;
         let start = known.start;
         known.cuts.retain(|cut| *cut > start);
+        known.ends.sort_unstable();
         // By way of ticks a segment may begin a sample before the cut that it follows.
         let first = channel.format.rate.sample_at(channel.format.rate.tick_of(start));
         known.segments.retain(|segment| *segment >= first);

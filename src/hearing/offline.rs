@@ -278,8 +278,7 @@ impl Offline {
         };
         let mut segment = compose::segment(hearing, setup, &heard, hypothesis, self.recognizer.info(Pass::Final));
         if let [own, others @ ..] = around.as_slice() {
-            let utterance = &heard.utterance;
-            label(&mut segment, (utterance.span, &utterance.speech), own, others, || (self.detectors)());
+            label(&mut segment, own, others, || (self.detectors)());
         }
         Ok(segment)
     }

@@ -153,7 +153,7 @@ pub fn keep(channels: &[ChannelSetup], entries: &[Entry], extents: &HashMap<Chan
             let mut accounts = Steps::all(Account::Pending);
             accounts.set(SamplePos::ZERO, Some(extent.settled), Account::NonSpeech);
             for change in changes() {
-                if let Change::SegmentCommitted { segment } = change {
+                if let Some(segment) = change.segment() {
                     accounts.set(segment.span.start(), Some(segment.span.end()), Account::Speech);
                 }
             }
@@ -184,7 +184,7 @@ fn reach(change: &Change) -> SamplePos {
         | Change::AudioDestroyed { span, .. }
         | Change::AudioConflict { span, .. } => span.end(),
         Change::InputEnded { at, .. } => *at,
-        Change::SegmentCommitted { segment } => segment.span.end(),
+        Change::SegmentCommitted { segment } | Change::SegmentRevised { segment } => segment.span.end(),
         // An order may be about what is to come.
         Change::IntervalBegan { .. }
         | Change::HearingOpened { .. }

@@ -25,7 +25,7 @@ const CLOSURE: usize = 3;
 /// Lays the words of `hypothesis` on the speech of its window; `speech` holds one probability for each 32 ms of it.
 pub fn lay_on_speech(hypothesis: &mut Hypothesis, speech: &[Probability]) {
     let window = hypothesis.window;
-    let stretches = stretches(speech, window);
+    let stretches = stretches(speech, window, CLOSURE);
     let mut from = window.start();
     for word in &mut hypothesis.words {
         let span = fitted(word.span, &stretches);
@@ -36,12 +36,18 @@ pub fn lay_on_speech(hypothesis: &mut Hypothesis, speech: &[Probability]) {
     }
 }
 
-/// Where speech goes on without a pause of [`CLOSURE`] frames.
-fn stretches(speech: &[Probability], window: TickSpan) -> Vec<TickSpan> {
+/// Where in `window` somebody speaks, to the frame; `speech` holds one probability for each 32 ms of it.
+#[must_use]
+pub fn spoken(speech: &[Probability], window: TickSpan) -> Vec<TickSpan> {
+    stretches(speech, window, 1)
+}
+
+/// Where speech goes on without a pause of `pause` frames.
+fn stretches(speech: &[Probability], window: TickSpan, pause: usize) -> Vec<TickSpan> {
     let mut runs: Vec<(usize, usize)> = Vec::new();
     for frame in (0..speech.len()).filter(|&n| speech[n].value() >= SPEECH) {
         match runs.last_mut() {
-            Some((_, end)) if frame < *end + CLOSURE => *end = frame + 1,
+            Some((_, end)) if frame < *end + pause => *end = frame + 1,
             _ => runs.push((frame, frame + 1)),
         }
     }

@@ -7,9 +7,8 @@ use crate::{
     domain::{
         flag::{Evidence, Flag, FlagCode},
         id::ChannelId,
-        probability::Probability,
         segment::{CaptionState, Segment, Word},
-        time::{TICKS_PER_SECOND, Tick, TickSpan},
+        time::{Span, TICKS_PER_SECOND, Tick, TickSpan},
     },
     speech::{
         audio::crosstalk::{EXPLAINED, QUARTER, Quarter, Side, compare},
@@ -55,27 +54,52 @@ pub fn span_needed(span: TickSpan) -> TickSpan {
     TickSpan::starting(start, span.end().plus(margin).since(start))
 }
 
-/// Flags what a segment shares with others. `speech` is the probability of each frame of the utterance at `span`; `own` and
-/// `others` begin at the same tick.
-pub fn label(
-    segment: &mut Segment,
-    (span, speech): (TickSpan, &[Probability]),
-    own: &Around,
-    others: &[Around],
-    detector: impl Fn() -> Box<dyn SpeechDetector>,
-) {
+/// An utterance as it is compared: of the segment alone, so that it gives the same whenever it is done.
+struct Voice {
+    span: TickSpan,
+    /// Whether somebody speaks in each frame of 32 ms.
+    speech: Vec<bool>,
+}
+
+impl Voice {
+    fn of(segment: &Segment) -> Self {
+        let span = utterance(segment);
+        let frames = usize::try_from(span.len().div_ceil(FRAME as u64)).unwrap_or(usize::MAX);
+        let spoken: Vec<TickSpan> = segment.speech.iter().map(|speech| ticks(segment, *speech)).collect();
+        // By way of samples a stretch may be a tick off: the middle of a frame is well inside.
+        let middle = |n: usize| TickSpan::starting(frame(span, n).plus(FRAME as u64 / 2), 1);
+        let speech = (0..frames).map(|n| spoken.iter().any(|stretch| stretch.overlap(middle(n)) > 0)).collect();
+        Self { span, speech }
+    }
+
+    /// Where the frames with speech begin.
+    fn voiced(&self) -> impl Iterator<Item = Tick> {
+        (0..).zip(&self.speech).filter(|(_, speech)| **speech).map(|(n, _)| frame(self.span, n))
+    }
+}
+
+/// Where the utterance of a segment stands at 16 kHz.
+#[must_use]
+pub fn utterance(segment: &Segment) -> TickSpan {
+    ticks(segment, segment.span)
+}
+
+/// Flags what a segment shares with others; `own` and `others` begin at the same tick.
+pub fn label(segment: &mut Segment, own: &Around, others: &[Around], detector: impl Fn() -> Box<dyn SpeechDetector>) {
+    let voice = Voice::of(segment);
+    let span = voice.span;
     let mut loudest: Vec<(f64, &Around)> = others.iter().map(|other| (power(other, span), other)).collect();
     loudest.retain(|(power, _)| *power > 1e-8);
     loudest.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.channel.cmp(&b.1.channel)));
     let others: Vec<Other> =
-        loudest.iter().take(MOST_OTHERS).map(|(_, other)| heard(own, other, (span, speech), &detector)).collect();
-    let echoes = echoes(segment, span, speech, &others);
+        loudest.iter().take(MOST_OTHERS).map(|(_, other)| heard(own, other, &voice, &detector)).collect();
+    let echoes = echoes(segment, &voice, &others);
     let all = 0..segment.words.len();
     if !echoes.is_empty() && all.clone().all(|word| echoes.iter().any(|f| f.words.contains(&word))) {
         segment.captions = CaptionState::Withheld;
     }
     segment.flags.extend(echoes);
-    segment.flags.extend(overlap(segment, span, speech, &others));
+    segment.flags.extend(overlap(segment, &voice, &others));
     segment.flags.sort_by_key(|f| (f.words.start, f.code));
 }
 
@@ -91,9 +115,10 @@ fn power(around: &Around, span: TickSpan) -> f64 {
 fn heard(
     own: &Around,
     other: &Around,
-    (span, speech): (TickSpan, &[Probability]),
+    Voice { span, speech }: &Voice,
     detector: &impl Fn() -> Box<dyn SpeechDetector>,
 ) -> Other {
+    let span = *span;
     let side = if own.channel < other.channel { Side::Low } else { Side::High };
     let quarters = match side {
         Side::Low => compare(&own.samples, &other.samples, own.from, span),
@@ -102,8 +127,7 @@ fn heard(
     let first = span.start().index() / QUARTER;
     let mut heard = Other { channel: other.channel, first, own: side, quarters, speaks: Vec::new() };
     // Only where both could speak for themselves is it worth listening to.
-    let both = (0..speech.len())
-        .filter(|n| speech[*n].value() >= thresholds::STOP && heard.at(frame(span, *n)).echo().is_none());
+    let both = (0..speech.len()).filter(|n| speech[*n] && heard.at(frame(span, *n)).echo().is_none());
     if seconds(both.count()) > OVERLAP_SECONDS {
         let mut detector = detector();
         let lead = usize::try_from(span.start().since(other.from)).unwrap_or(0);
@@ -144,18 +168,18 @@ impl Other {
 }
 
 /// Flags the words that are an echo, channel by channel; without words, the whole where its speech is one.
-fn echoes(segment: &Segment, span: TickSpan, speech: &[Probability], others: &[Other]) -> Vec<Flag> {
+fn echoes(segment: &Segment, voice: &Voice, others: &[Other]) -> Vec<Flag> {
     let mut flags = Vec::new();
     for other in others {
         if segment.words.is_empty() {
-            let voiced: Vec<Tick> = voiced(span, speech).collect();
+            let voiced: Vec<Tick> = voice.voiced().collect();
             let echo = voiced.iter().filter(|tick| other.is_source(**tick)).count();
             if echo > 0 && echo * 5 >= voiced.len() * 4 {
-                flags.push(flag(other, span, 0..0));
+                flags.push(flag(other, voice.span, 0..0));
             }
             continue;
         }
-        let words: Vec<TickSpan> = segment.words.iter().map(|word| ticks(segment, word)).collect();
+        let words: Vec<TickSpan> = segment.words.iter().map(|word| ticks(segment, word.span)).collect();
         let mut echo: Vec<bool> = words.iter().map(|w| other.all_of(*w, |tick| other.is_source(tick))).collect();
         let fades =
             |n: usize| other.all_of(words[n], |tick| other.is_source(tick) || other.louder_db(tick) >= FADING_DB);
@@ -205,14 +229,14 @@ fn of_channel(channel: ChannelId) -> Evidence {
 }
 
 /// Flags that somebody else spoke at the same time, for longer than anybody else did.
-fn overlap(segment: &Segment, span: TickSpan, speech: &[Probability], others: &[Other]) -> Option<Flag> {
+fn overlap(segment: &Segment, voice: &Voice, others: &[Other]) -> Option<Flag> {
     let both = |other: &Other| -> Vec<Tick> {
         let own = |tick: &Tick| others.iter().all(|other| !other.is_source(*tick));
         let speaks = |tick: &Tick| {
-            let n = usize::try_from(tick.since(span.start())).unwrap_or(0) / FRAME;
+            let n = usize::try_from(tick.since(voice.span.start())).unwrap_or(0) / FRAME;
             other.speaks.get(n).is_some_and(|speaks| *speaks) && other.at(*tick).echo().is_none()
         };
-        voiced(span, speech).filter(own).filter(speaks).collect()
+        voice.voiced().filter(own).filter(speaks).collect()
     };
     let all = others.iter().map(|other| (other, both(other)));
     let (other, both) = all.max_by_key(|(other, both)| (both.len(), std::cmp::Reverse(other.channel)))?;
@@ -221,7 +245,7 @@ fn overlap(segment: &Segment, span: TickSpan, speech: &[Probability], others: &[
         return None;
     }
     let covered = |word: &Word| {
-        let word = ticks(segment, word);
+        let word = ticks(segment, word.span);
         both.iter().any(|tick| word.overlap(TickSpan::starting(*tick, FRAME as u64)) > 0)
     };
     let first = segment.words.iter().position(covered);
@@ -231,17 +255,12 @@ fn overlap(segment: &Segment, span: TickSpan, speech: &[Probability], others: &[
     Some(Flag { code: FlagCode::Overlap, evidence, words })
 }
 
-/// Where the frames of an utterance with speech begin.
-fn voiced(span: TickSpan, speech: &[Probability]) -> impl Iterator<Item = Tick> {
-    (0..).zip(speech).filter(|(_, p)| p.value() >= thresholds::STOP).map(move |(n, _)| frame(span, n))
-}
-
 fn frame(span: TickSpan, n: usize) -> Tick {
     span.start().plus((n * FRAME) as u64)
 }
 
-fn ticks(segment: &Segment, word: &Word) -> TickSpan {
-    let (start, end) = (segment.rate.tick_of(word.span.start()), segment.rate.tick_of(word.span.end()));
+fn ticks(segment: &Segment, span: Span) -> TickSpan {
+    let (start, end) = (segment.rate.tick_of(span.start()), segment.rate.tick_of(span.end()));
     TickSpan::starting(start, end.since(start))
 }
 

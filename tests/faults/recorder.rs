@@ -376,7 +376,9 @@ impl Recorder {
     /// Every text of the record, by entry.
     pub(crate) async fn record(&self, address: SocketAddr) -> BTreeMap<u64, pb::Segment> {
         let segment = |entry: pb::RecordEntry| match entry.change {
-            Some(pb::record_entry::Change::Segment(segment)) => Some((entry.seq, segment)),
+            Some(pb::record_entry::Change::Segment(segment) | pb::record_entry::Change::SegmentRevised(segment)) => {
+                Some((entry.seq, segment))
+            }
             _ => None,
         };
         self.entries(address).await.into_iter().filter_map(segment).collect()
@@ -421,7 +423,10 @@ impl Ready {
 }
 
 /// Texts without what differs from hearing to hearing, in order of channel and time.
-pub(crate) fn comparable(mut texts: Vec<pb::Segment>) -> Vec<pb::Segment> {
+pub(crate) fn comparable(record: Vec<pb::Segment>) -> Vec<pb::Segment> {
+    // The last of those with the same id stands.
+    let standing: BTreeMap<String, pb::Segment> = record.into_iter().map(|s| (s.segment_id.clone(), s)).collect();
+    let mut texts: Vec<pb::Segment> = standing.into_values().collect();
     texts.iter_mut().for_each(|segment| segment.segment_id.clear());
     texts.sort_by_key(|segment| (segment.channel, segment.span.map(|span| span.start_sample)));
     texts

@@ -231,6 +231,8 @@ pub(super) fn segment(segment: &Segment, channels: &[ChannelSetup]) -> pb::Segme
         }
         .into(),
         engine: Some(engine(&segment.engine)),
+        speech: segment.speech.iter().map(|s| span(*s, segment.rate)).collect(),
+        uncompared: segment.uncompared,
     }
 }
 

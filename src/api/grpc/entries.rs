@@ -243,6 +243,7 @@ pub(super) fn entry(entry: &Entry, channels: &[ChannelSetup], sight: &Sight) -> 
         change @ Change::ChannelAlarmed { .. } => Wire::ChannelAlarm(channel_alarm(change).unwrap_or_default()),
         change @ Change::ClockMapped { .. } => Wire::ClockMapped(clock_mapped(change).unwrap_or_default()),
         Change::SegmentCommitted { segment: committed } => Wire::Segment(segment(committed, channels)),
+        Change::SegmentRevised { segment: revised } => Wire::SegmentRevised(segment(revised, channels)),
         Change::LoadStepped { step, lateness_ms } => {
             Wire::LoadStepped(pb::LoadStepped { step: u32::from(step.number()), lateness_ms: *lateness_ms })
         }

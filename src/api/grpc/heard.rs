@@ -52,6 +52,8 @@ pub struct FinalText {
     pub doubts: Vec<Doubt>,
     /// Whether captions may show it.
     pub shown: bool,
+    /// Whether more is known of a text that came before: the same words, with other doubts.
+    pub revised: bool,
 }
 
 /// What comes back.
@@ -136,8 +138,8 @@ pub(super) fn event(kind: Kind) -> ClientEvent {
             words: words.into_iter().map(word).collect(),
             stable: usize::try_from(stable_words).unwrap_or(usize::MAX),
         },
-        Kind::Final(pb::FinalResult { seq, segment }) => {
-            ClientEvent::Final(Box::new(final_text(seq, segment.unwrap_or_default())))
+        Kind::Final(pb::FinalResult { seq, segment, revised }) => {
+            ClientEvent::Final(Box::new(FinalText { revised, ..final_text(seq, segment.unwrap_or_default()) }))
         }
         Kind::Status(pb::StreamStatus { lag_ms, load_step: _ }) => ClientEvent::Status { lag_ms },
         Kind::IntervalBegan(began) => ClientEvent::Ordered {
@@ -194,5 +196,6 @@ fn final_text(seq: u64, segment: pb::Segment) -> FinalText {
         text: segment.text,
         doubts: segment.flags.into_iter().map(doubt).collect(),
         shown,
+        revised: false,
     }
 }

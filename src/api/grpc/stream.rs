@@ -360,8 +360,9 @@ fn told(change: &Change, seq: EntrySeq, channels: &[ChannelSetup]) -> Option<Out
     if let Some(alarm) = entries::channel_alarm(change) {
         return Some(Out::ChannelAlarm(alarm));
     }
-    let Change::SegmentCommitted { segment } = change else { return None };
-    Some(Out::Final(pb::FinalResult { seq: seq.number(), segment: Some(convert::segment(segment, channels)) }))
+    let segment = Some(convert::segment(change.segment()?, channels));
+    let revised = matches!(change, Change::SegmentRevised { .. });
+    Some(Out::Final(pb::FinalResult { seq: seq.number(), segment, revised }))
 }
 
 /// The next channel that got on: further onto the disk, which is told, or with its results, which is not.

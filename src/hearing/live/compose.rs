@@ -16,7 +16,7 @@ use crate::{
     speech::{
         confidence::{Sound, judge},
         front::HeardUtterance,
-        timing::lay_on_speech,
+        timing::{lay_on_speech, spoken},
     },
 };
 
@@ -40,6 +40,7 @@ pub(crate) fn segment(
         channel: channel.id,
         rate,
         span,
+        speech: spoken(&utterance.speech, utterance.span).into_iter().map(|stretch| rate.span_at(stretch)).collect(),
         language: hypothesis.language,
         language_posterior: hypothesis.language_posterior,
         words: hypothesis
@@ -49,6 +50,7 @@ pub(crate) fn segment(
             .collect(),
         flags: judgement.flags,
         captions: judgement.captions,
+        uncompared: false,
         engine: engine.clone(),
     }
 }

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     gate::Gate,
     journal::Reading,
-    listener::Rehear,
     neighbours::Neighbour,
+    parts::Rehear,
     timekeeping::{self, Timekeeper},
     watch::Watch,
 };
@@ -48,6 +48,8 @@ pub(in crate::hearing) struct Route {
     pub(in crate::hearing) settled: watch::Receiver<SamplePos>,
     /// Tells its listener where the input ended.
     pub(in crate::hearing) cuts: mpsc::Sender<SamplePos>,
+    /// Tells the other listeners every end of the input, in ascending order.
+    pub(in crate::hearing) ends: watch::Sender<Vec<SamplePos>>,
     /// What is recorded of it.
     pub(in crate::hearing) gate: Arc<Gate>,
     /// How far it is on disk.
@@ -65,7 +67,8 @@ pub(in crate::hearing) struct Route {
 impl Route {
     /// As other channels see it.
     pub(in crate::hearing) fn neighbour(&self) -> Neighbour {
-        Neighbour { setup: self.setup.clone(), path: self.path.clone(), durable: self.journal.durable() }
+        let (durable, ends) = (self.journal.durable(), self.ends.subscribe());
+        Neighbour { setup: self.setup.clone(), path: self.path.clone(), durable, ends }
     }
 }
 
@@ -365,9 +368,15 @@ impl AudioIn {
             let at = route.journal.sync().await?;
             let channel = route.setup.id;
             self.append(Change::InputEnded { channel, at }).await?;
-            // A listener that is gone begins at what the record says.
-            let _gone = route.cuts.send(at).await;
             ends.push((channel, at));
+        }
+        // All first, so that no listener waits for a channel of which nothing comes.
+        for (route, (_, at)) in self.parts.routes.iter().zip(&ends) {
+            route.ends.send_modify(|ends| ends.push(*at));
+        }
+        for (route, (_, at)) in self.parts.routes.iter().zip(&ends) {
+            // A listener that is gone begins at what the record says.
+            let _gone = route.cuts.send(*at).await;
         }
         Ok(ends)
     }

@@ -4,51 +4,40 @@
 //! the samples and the cuts of the record alone, so that it cuts the same utterances and says the same whenever it runs. It
 //! reads only what is synced, so that no text can stand on audio that a power cut takes away.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use tokio::{
-    sync::{broadcast, mpsc, oneshot, watch},
-    time::Instant,
-};
-use tokio_util::sync::CancellationToken;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     LiveEvent, Partial, compose,
-    gate::Gate,
     journal::Reading,
-    neighbours::{Neighbourhood, Neighbours},
+    neighbours::Neighbours,
+    parts::{Known, ListenerParts, Rehear},
 };
 use crate::{
     domain::{
         actor::{Actor, ActorKind, Attribution, Purpose},
-        alarm::Alarm,
         change::{Change, IntervalClass},
-        channel::ChannelSetup,
         fault::{Fault, FaultKind},
         hypothesis::Hypothesis,
-        id::HearingId,
         load::LoadStep,
+        segment::Segment,
         time::{SamplePos, Span, Tick},
     },
-    hearing::{HearingError, load::Backlog, service::Detectors, world::World},
-    record::{media::reader::JournalPlace, store::RecordStore},
+    hearing::HearingError,
     speech::{
-        asr::{
-            AsrError, CancelFlag, Pass, Recognizer,
-            pool::{Job, Pool},
-        },
-        front::{Front, FrontConfig, Heard, HeardUtterance},
+        asr::{AsrError, CancelFlag, Pass, pool::Job},
+        front::{Front, Heard, HeardUtterance},
         stream::{agreement::Agreement, session::Window},
     },
-    telemetry::{Metrics, Queue},
+    telemetry::Queue,
 };
 
 /// Utterances of one channel that wait for their text before the task reads on. The audio waits on disk.
 const MAX_PENDING: usize = 4;
+
+/// Texts of one channel that wait for other channels, about an hour of speech; then the oldest are compared with what there is.
+const MAX_UNCOMPARED: usize = 1_024;
 
 /// Audio that is read at a time, seconds.
 const READ_SECONDS: u64 = 1;
@@ -64,77 +53,6 @@ const RECORD_SECONDS: u64 = 60;
 
 /// How long the task waits before it tries again what the record could not take.
 pub(super) const RECORD_PAUSE: Duration = Duration::from_secs(1);
-
-/// What the task works with.
-pub(in crate::hearing) struct ListenerParts {
-    pub(in crate::hearing) hearing: HearingId,
-    pub(in crate::hearing) setup: ChannelSetup,
-    /// The channel's journal.
-    pub(in crate::hearing) path: JournalPlace,
-    /// How far it is on disk.
-    pub(in crate::hearing) durable: watch::Receiver<SamplePos>,
-    pub(in crate::hearing) store: Arc<dyn RecordStore>,
-    pub(in crate::hearing) world: Arc<dyn World>,
-    pub(in crate::hearing) recognizer: Arc<dyn Recognizer>,
-    pub(in crate::hearing) pool: Arc<Pool>,
-    pub(in crate::hearing) detectors: Detectors,
-    pub(in crate::hearing) front: FrontConfig,
-    pub(in crate::hearing) room: Room,
-    pub(in crate::hearing) metrics: Arc<Metrics>,
-    /// How far the channel's audio has its results.
-    pub(in crate::hearing) settled: watch::Sender<SamplePos>,
-    /// Where the record says that the input ended, from now on.
-    pub(in crate::hearing) cuts: mpsc::Receiver<SamplePos>,
-    /// Makes it begin anew from what the record says.
-    pub(in crate::hearing) rehear: mpsc::Receiver<Rehear>,
-    /// What may be seen by whom.
-    pub(in crate::hearing) gate: Arc<Gate>,
-    /// The channels of the hearing.
-    pub(in crate::hearing) neighbourhood: Neighbourhood,
-    /// Cancelled when the hearing is to be closed: everything on disk is heard to its end, then the task is done.
-    pub(in crate::hearing) end: CancellationToken,
-}
-
-/// What listeners have in common.
-pub(in crate::hearing) struct Room {
-    /// On which step of the ladder the service is.
-    pub(in crate::hearing) load: watch::Receiver<LoadStep>,
-    /// What of the channel waits for text.
-    pub(in crate::hearing) backlog: Arc<Backlog>,
-    /// Who follows what is being said.
-    pub(in crate::hearing) events: broadcast::Sender<LiveEvent>,
-}
-
-/// Asks a listener to let go of everything, since stored audio is to be destroyed, and to begin anew afterwards.
-#[derive(Debug)]
-pub(in crate::hearing) struct Rehear {
-    /// Told when nothing is held any more.
-    pub(in crate::hearing) held: oneshot::Sender<()>,
-    /// What the record says when it is done.
-    pub(in crate::hearing) again: oneshot::Receiver<Known>,
-}
-
-/// What the record already holds of a channel.
-#[derive(Clone, Debug, Default)]
-pub(in crate::hearing) struct Known {
-    /// Where to begin: at a cut, with everything before it settled.
-    pub(in crate::hearing) start: SamplePos,
-    /// Where the input ended after that, in order.
-    pub(in crate::hearing) cuts: VecDeque<SamplePos>,
-    /// Where utterances with text begin.
-    pub(in crate::hearing) segments: HashSet<SamplePos>,
-    /// How far the record says that audio is stored.
-    pub(in crate::hearing) recorded: SamplePos,
-    /// The alarms that stand.
-    pub(in crate::hearing) alarms: Vec<Alarm>,
-}
-
-impl Known {
-    /// The last end of input.
-    fn last_cut(&self) -> SamplePos {
-        self.cuts.back().copied().unwrap_or(self.start)
-    }
-}
 
 /// An utterance on its way to its text.
 struct Pending {
@@ -175,6 +93,8 @@ pub(in crate::hearing) struct Listener {
     cuts_ahead: VecDeque<(u64, SamplePos)>,
     agreement: Agreement,
     neighbours: Neighbours,
+    /// Texts of the record that are still to be compared with other channels.
+    uncompared: VecDeque<Segment>,
     stream_key: u64,
     /// Partials that were due so far.
     partials_due: u64,
@@ -190,14 +110,20 @@ impl Listener {
     ///
     /// # Errors
     /// [`HearingError::Front`] where the configuration cannot work.
-    pub(in crate::hearing) fn new(parts: ListenerParts, known: Known) -> Result<Self, HearingError> {
+    pub(in crate::hearing) fn new(parts: ListenerParts, mut known: Known) -> Result<Self, HearingError> {
         // A second of audio ends two utterances at most, so there are never more answers under way than fit.
         let outcomes = mpsc::channel(MAX_PENDING * 4);
         let (high, low) = parts.hearing.uuid().as_u64_pair();
         let stream_key = high ^ low ^ (u64::from(parts.setup.id.number()) << 56);
         Ok(Self {
             front: fresh(&parts, known.start)?,
-            neighbours: Neighbours::new(parts.setup.id, parts.neighbourhood.clone(), Arc::clone(&parts.detectors)),
+            neighbours: Neighbours::new(
+                parts.setup.id,
+                parts.neighbourhood.clone(),
+                Arc::clone(&parts.detectors),
+                parts.end.clone(),
+            ),
+            uncompared: std::mem::take(&mut known.uncompared).into(),
             reading: Reading::forward(parts.path.clone()),
             position: known.start,
             fresh_at: known.start,
@@ -231,6 +157,7 @@ impl Listener {
             while let Ok(outcome) = self.outcomes.1.try_recv() {
                 self.on_outcome(outcome).await?;
             }
+            self.compare_late().await?;
             // Before anything is waited for.
             self.tell_settled();
             let edge = self.edge();
@@ -283,6 +210,7 @@ impl Listener {
             Some(outcome) = self.outcomes.1.recv() => self.on_outcome(outcome).await?,
             Some(cut) = self.parts.cuts.recv() => self.learn(cut),
             Ok(()) = self.parts.durable.changed(), if room => {}
+            () = come(&mut self.neighbours, self.uncompared.front()) => {}
             () = self.parts.end.cancelled(), if !heard_all && !self.parts.end.is_cancelled() => {}
             // The journal is gone and nothing can come any more: an operator's matter, and the audio is kept.
             else => return Err(HearingError::Stopped { hearing: self.parts.hearing }),
@@ -304,9 +232,10 @@ impl Listener {
         self.neighbours.forget();
         // Whoever asked may be gone; then it never says what to do next either.
         let _gone = held.send(());
-        let known = again.await.map_err(|_gone| HearingError::Stopped { hearing: self.parts.hearing })?;
+        let mut known = again.await.map_err(|_gone| HearingError::Stopped { hearing: self.parts.hearing })?;
         self.front = fresh(&self.parts, known.start)?;
         (self.position, self.fresh_at, self.last_cut) = (known.start, known.start, known.last_cut());
+        self.uncompared = std::mem::take(&mut known.uncompared).into();
         self.known = known;
         self.class = None;
         Ok(())
@@ -529,14 +458,27 @@ impl Listener {
             let Some(outcome) = pending.outcome.take() else { break };
             let info = self.parts.recognizer.info(Pass::Final);
             let mut segment = compose::segment(self.parts.hearing, &self.parts.setup, &pending.heard, outcome?, info);
-            // Nothing more comes where the input has ended.
-            let waits = !self.parts.end.is_cancelled() && self.last_cut < *self.parts.durable.borrow();
-            self.neighbours.label(&pending.heard, &mut segment, waits).await;
+            if self.neighbours.label(&mut segment).await {
+                self.uncompared.push_back(segment.clone());
+            }
             let (captions, flags) = (segment.captions, segment.flags.iter().map(|f| f.code).collect::<Vec<_>>());
             self.append(Change::SegmentCommitted { segment: Box::new(segment) }).await?;
             self.parts.metrics.utterance(captions, flags, pending.ended.elapsed());
         }
         self.pass_cuts().await
+    }
+
+    /// Compares texts of the record with what has come of other channels since.
+    async fn compare_late(&mut self) -> Result<(), HearingError> {
+        // Where a channel stays away for very long, the oldest are compared with what there is.
+        let full = self.uncompared.len() > MAX_UNCOMPARED;
+        while let Some(mut segment) = self.uncompared.pop_front_if(|first| full || self.neighbours.know(first)) {
+            self.neighbours.compare(&mut segment).await;
+            if !segment.uncompared {
+                self.append(Change::SegmentRevised { segment: Box::new(segment) }).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Appends to the record. What passes (no room, a full disk) is waited for: the audio is safe meanwhile.
@@ -586,6 +528,14 @@ impl Listener {
     fn tell(&self, event: LiveEvent) {
         // Nobody may listen.
         let _unheard = self.parts.room.events.send(event);
+    }
+}
+
+/// Waits until a text can be compared; for ever where there is none.
+async fn come(neighbours: &mut Neighbours, segment: Option<&Segment>) {
+    match segment {
+        Some(segment) => neighbours.come(segment).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -8,6 +8,7 @@ mod journal;
 pub(in crate::hearing) mod listener;
 pub(in crate::hearing) mod neighbours;
 pub(in crate::hearing) mod notes;
+pub(in crate::hearing) mod parts;
 mod timekeeping;
 pub(in crate::hearing) mod watch;
 

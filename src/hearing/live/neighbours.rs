@@ -1,12 +1,17 @@
 //! The other channels of a hearing, as one listener needs them: what their journals hold about an utterance.
 //!
 //! It is read when the utterance has its text, half a second to seconds after it was said; the others have come as far by then,
-//! or are waited for, once and for two seconds at most. What is not there then is not compared: the text is never kept waiting
-//! for a recorder that sends one channel late, and the audio of none is touched.
+//! or are waited for, once and for half a second at most. A text is never kept waiting longer for a recorder that sends one
+//! channel late: it goes into the record as uncompared, and is revised when the other has come.
+//!
+//! What a comparison gives depends on samples and ends of input alone, never on when it is made: it looks at the same span of
+//! each channel, up to the end of the input that comes first after the utterance began. What is sent behind an end of input is
+//! another beginning.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::journal::Reading;
 use crate::{
@@ -14,19 +19,18 @@ use crate::{
         channel::ChannelSetup,
         id::ChannelId,
         segment::Segment,
-        time::{SamplePos, SampleRate, Span, TICKS_PER_SECOND, Tick, TickSpan},
+        time::{SamplePos, SampleRate, Span, TICKS_PER_SECOND, Tick},
     },
     hearing::{HearingError, service::Detectors},
     record::media::reader::{JournalPlace, Piece},
     speech::{
         audio::{AudioError, format, resample::Resampler},
-        front::HeardUtterance,
-        together::{Around, MOST_OTHERS, label, span_needed},
+        together::{Around, MOST_OTHERS, label, span_needed, utterance},
     },
 };
 
 /// How long the samples of other channels are waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A channel whose journal may be read.
 #[derive(Clone, Debug)]
@@ -34,6 +38,8 @@ pub(in crate::hearing) struct Neighbour {
     pub(in crate::hearing) setup: ChannelSetup,
     pub(in crate::hearing) path: JournalPlace,
     pub(in crate::hearing) durable: watch::Receiver<SamplePos>,
+    /// Every end of its input, in ascending order.
+    pub(in crate::hearing) ends: watch::Receiver<Vec<SamplePos>>,
 }
 
 /// Told once all journals of a hearing are open.
@@ -44,6 +50,8 @@ pub(in crate::hearing) struct Neighbours {
     own: ChannelId,
     told: Neighbourhood,
     detectors: Detectors,
+    /// Cancelled when nothing more comes of any channel.
+    end: CancellationToken,
     /// Its own first; empty before it is told.
     doors: Vec<Door>,
 }
@@ -55,33 +63,97 @@ struct Door {
     late: bool,
 }
 
-impl Neighbours {
-    pub(in crate::hearing) const fn new(own: ChannelId, told: Neighbourhood, detectors: Detectors) -> Self {
-        Self { own, told, detectors, doors: Vec::new() }
+impl Door {
+    /// Up to where the channel is looked at for a segment.
+    fn bound(&self, segment: &Segment) -> SamplePos {
+        let rate = self.neighbour.setup.format.rate;
+        let utterance = utterance(segment);
+        let needed = rate.sample_at(span_needed(utterance).end()).plus(1);
+        let begun = rate.sample_at(utterance.start());
+        let ended = self.neighbour.ends.borrow().iter().copied().find(|end| *end > begun);
+        ended.map_or(needed, |end| needed.min(end))
     }
 
-    /// Flags what the segment of an utterance shares with the others. `waits`: whether more audio is to come at all.
-    ///
-    /// What cannot be read is logged, and nothing is flagged: the text goes into the record all the same.
-    pub(super) async fn label(&mut self, heard: &HeardUtterance, segment: &mut Segment, waits: bool) {
+    /// Whether all of it is there.
+    fn knows(&self, segment: &Segment) -> bool {
+        *self.neighbour.durable.borrow() >= self.bound(segment)
+    }
+
+    /// Waits until all of it is there: for ever where nothing comes any more.
+    async fn come(&mut self, segment: &Segment) {
+        while !self.knows(segment) {
+            let Neighbour { durable, ends, .. } = &mut self.neighbour;
+            tokio::select! {
+                Ok(()) = durable.changed() => {}
+                Ok(()) = ends.changed() => {}
+                else => std::future::pending().await,
+            }
+        }
+    }
+}
+
+impl Neighbours {
+    pub(in crate::hearing) const fn new(
+        own: ChannelId,
+        told: Neighbourhood,
+        detectors: Detectors,
+        end: CancellationToken,
+    ) -> Self {
+        Self { own, told, detectors, end, doors: Vec::new() }
+    }
+
+    /// Flags what a segment shares with the others, or says in it that this is still to be done: then the answer is true, and
+    /// [`Neighbours::compare`] is to be called when [`Neighbours::know`] all of it.
+    pub(super) async fn label(&mut self, segment: &mut Segment) -> bool {
         self.learn().await;
         if self.doors.len() < 2 {
-            return;
+            return false;
         }
-        let needed = span_needed(heard.utterance.span);
-        if waits {
-            self.wait(needed.end()).await;
+        if !self.wait(segment).await {
+            segment.uncompared = true;
+            return true;
         }
-        match self.read(needed).await {
+        self.compare(segment).await;
+        false
+    }
+
+    /// Whether all that a segment is compared with is there.
+    pub(super) fn know(&self, segment: &Segment) -> bool {
+        self.end.is_cancelled() || (!self.doors.is_empty() && self.doors.iter().all(|door| door.knows(segment)))
+    }
+
+    /// Waits until the neighbours [know](Self::know) a segment.
+    pub(super) async fn come(&mut self, segment: &Segment) {
+        self.learn().await;
+        let end = self.end.clone();
+        let doors = async {
+            for door in &mut self.doors {
+                door.come(segment).await;
+            }
+        };
+        tokio::select! {
+            () = doors => {}
+            () = end.cancelled() => {}
+        }
+    }
+
+    /// Flags what a segment shares with what is there of the others.
+    ///
+    /// What cannot be read is logged, and the segment stays uncompared: the text goes into the record all the same.
+    pub(super) async fn compare(&mut self, segment: &mut Segment) {
+        self.learn().await;
+        segment.uncompared = true;
+        match self.read(segment).await {
             Ok(stored) => {
-                let (detectors, span) = (Arc::clone(&self.detectors), heard.utterance.span);
-                let (speech, mut labelled) = (heard.utterance.speech.clone(), segment.clone());
+                let detectors = Arc::clone(&self.detectors);
+                let mut labelled = segment.clone();
                 // Tens of milliseconds of computing: not on the runtime's threads.
                 let work = tokio::task::spawn_blocking(move || {
                     let around = stored.iter().map(Stored::around).collect::<Result<Vec<Around>, _>>()?;
                     if let [own, others @ ..] = around.as_slice() {
-                        label(&mut labelled, (span, &speech), own, others, || detectors());
+                        label(&mut labelled, own, others, || detectors());
                     }
+                    labelled.uncompared = false;
                     Ok::<_, AudioError>(labelled)
                 });
                 match work.await {
@@ -120,32 +192,36 @@ impl Neighbours {
         self.doors = all.into_iter().map(door).collect();
     }
 
-    /// Waits until every channel is durable so far, or as long as is bearable.
-    async fn wait(&mut self, end: Tick) {
+    /// Waits until all of it is there, or as long as is bearable; whether it is.
+    async fn wait(&mut self, segment: &Segment) -> bool {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         for door in &mut self.doors {
-            let needed = door.neighbour.setup.format.rate.sample_at(end).plus(1);
-            let there = *door.neighbour.durable.borrow() >= needed;
+            let there = door.knows(segment);
             if there || door.late {
                 door.late = !there;
                 continue;
             }
-            let come = door.neighbour.durable.wait_for(|durable| *durable >= needed);
-            door.late = !matches!(tokio::time::timeout_at(deadline, come).await, Ok(Ok(_)));
+            let come = tokio::time::timeout_at(deadline, door.come(segment));
+            door.late = tokio::select! {
+                come = come => come.is_err(),
+                () = self.end.cancelled() => false,
+            };
         }
+        self.know(segment)
     }
 
     /// Its own channel and the loudest others at that time, as they are stored.
-    async fn read(&mut self, needed: TickSpan) -> Result<Vec<Stored>, HearingError> {
+    async fn read(&mut self, segment: &Segment) -> Result<Vec<Stored>, HearingError> {
+        let needed = span_needed(utterance(segment));
         // At a whole second a resampler gives what one gives that ran from the beginning.
         let second = (needed.start().index() / TICKS_PER_SECOND).saturating_sub(1);
         let mut all = Vec::with_capacity(self.doors.len());
         for door in &mut self.doors {
+            let end = door.bound(segment);
             let Neighbour { setup, durable, .. } = &door.neighbour;
             let rate = setup.format.rate;
             let start = SamplePos::new(second * u64::from(rate.hz()));
-            let end = rate.sample_at(needed.end()).plus(1).min(*durable.borrow());
-            let span = Span::new(start, end).unwrap_or(Span::EMPTY);
+            let span = Span::new(start, end.min(*durable.borrow())).unwrap_or(Span::EMPTY);
             let pieces = if span.is_empty() { Vec::new() } else { door.reading.read(span).await? };
             let samples = samples_of(setup, span, &pieces);
             let samples = samples.map_err(|source| HearingError::Audio { channel: setup.id, source })?;

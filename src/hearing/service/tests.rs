@@ -3,6 +3,7 @@
 mod alarms;
 mod clocks;
 mod load;
+mod neighbours;
 mod orders;
 mod room;
 

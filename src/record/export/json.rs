@@ -133,6 +133,9 @@ struct Row<'a> {
     text: String,
     words: Vec<Word<'a>>,
     flags: Vec<FlagRow<'a>>,
+    /// Where it was not compared with the other channels yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    uncompared: bool,
     engine: Option<usize>,
 }
 
@@ -238,6 +241,7 @@ fn row<'a>(transcript: &Transcript, engines: &[&EngineInfo], segment: &'a Segmen
         text: segment.text(),
         words: words.collect(),
         flags: segment.flags.iter().map(flag).collect(),
+        uncompared: segment.uncompared,
         engine: engines.iter().position(|e| **e == segment.engine),
     }
 }

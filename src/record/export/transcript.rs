@@ -145,6 +145,9 @@ impl Transcript {
         self.through = entry.seq;
         match &entry.change {
             Change::SegmentCommitted { segment } => self.segments.push(Segment::clone(segment)),
+            Change::SegmentRevised { segment } => {
+                self.segments.iter_mut().filter(|s| s.id == segment.id).for_each(|s| s.clone_from(segment));
+            }
             Change::IntervalBegan { channel, first_sample, class, end, order } => {
                 self.classes.follow(&entry.change);
                 self.intervals.push(Interval {

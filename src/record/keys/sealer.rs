@@ -25,7 +25,7 @@ impl KeySealer {
 
 impl Sealer for KeySealer {
     fn seal(&self, context: &SealContext<'_>, plain: &[u8]) -> Result<Sealed, SealError> {
-        if context.kind != Change::TEXT {
+        if !Change::is_text(context.kind) {
             return NullSealer.seal(context, plain);
         }
         let key = self.keys.draw(context.hearing)?;

@@ -37,7 +37,7 @@ pub(super) fn open(sealer: &dyn Sealer, context: &SealContext<'_>, sealed: &Seal
         return Err(damaged("payload version"));
     }
     let plain = match sealer.open(context, sealed) {
-        Err(SealError::Destroyed { .. }) if context.kind == Change::TEXT => return Ok(Change::SegmentDestroyed {}),
+        Err(SealError::Destroyed { .. }) if Change::is_text(context.kind) => return Ok(Change::SegmentDestroyed {}),
         opened => opened.map_err(|source| RecordError::Seal { hearing, seq, source })?,
     };
     let Some((1, json)) = plain.split_first() else { return Err(damaged("payload")) };

@@ -60,6 +60,7 @@ impl Head {
             | Change::ChannelAlarmed { .. }
             | Change::ClockMapped { .. }
             | Change::SegmentCommitted { .. }
+            | Change::SegmentRevised { .. }
             | Change::SegmentDestroyed {} => {}
         }
     }
@@ -104,6 +105,7 @@ pub(super) fn check(
         | Change::ChannelAlarmed { .. }
         | Change::ClockMapped { .. }
         | Change::SegmentCommitted { .. }
+        | Change::SegmentRevised { .. }
         | Change::HearingClosed {}
         | Change::SegmentDestroyed {} => Ok(()),
     }
@@ -113,7 +115,9 @@ pub(super) fn check(
 /// that keep more from more people.
 fn may_follow_closing(head: &Head, change: &Change) -> bool {
     match change {
-        Change::SegmentCommitted { segment } => segment.span.end() <= head.stored(segment.channel),
+        Change::SegmentCommitted { segment } | Change::SegmentRevised { segment } => {
+            segment.span.end() <= head.stored(segment.channel)
+        }
         // What was said can be sealed or destroyed as long as it is there.
         Change::IntervalBegan { class, .. } => *class != IntervalClass::Open,
         // A hearing that was only recorded gets its text afterwards.
@@ -159,7 +163,9 @@ fn flaw(head: &Head, change: &Change) -> Option<Flaw> {
             IntervalClass::Open | IntervalClass::Sealed => None,
             IntervalClass::OffRecord | IntervalClass::Muted => Some(Flaw::NothingStored),
         }),
-        Change::SegmentCommitted { segment } => known(segment.channel).or_else(|| segment_flaw(head, segment)),
+        Change::SegmentCommitted { segment } | Change::SegmentRevised { segment } => {
+            known(segment.channel).or_else(|| segment_flaw(head, segment))
+        }
         Change::HearingOpened { .. }
         | Change::RecognitionBegan {}
         | Change::RecognitionEnded {}

@@ -87,11 +87,13 @@ pub(crate) fn segment(id: u128, number: u8, hz: u32, start: u64, text: &str, dou
         channel: channel(number),
         rate: SampleRate::try_from(hz).unwrap(),
         span: span(start, start + step * words.len() as u64),
+        speech: vec![span(start, start + step * words.len() as u64)],
         language: "en".parse().unwrap(),
         language_posterior: Probability::new(0.8),
         flags: doubtful.map(flag).into_iter().collect(),
         words,
         captions: CaptionState::Shown,
+        uncompared: false,
         engine: EngineInfo {
             engine: "scripted".to_owned(),
             engine_version: "1".to_owned(),

@@ -101,7 +101,7 @@ pub(crate) async fn record(
     let spool = Spool::create(&spool_in(&folder, u64::MAX), channels(), None, Arc::new(SystemWorld)).unwrap();
     let (parts, settings) = recorder_of(spool, server, capture, clock);
     let mut show = |event: &RecorderEvent<'_>| match event {
-        RecorderEvent::Heard(ClientEvent::Final(text)) => {
+        RecorderEvent::Heard(ClientEvent::Final(text)) if !text.revised => {
             let channel = u8::try_from(text.channel).unwrap();
             finals.lock().unwrap().push((text.seq, channel, text.text.clone()));
         }

@@ -298,6 +298,12 @@ fn take(heard: &mut Heard, kind: Out) {
         Out::Stored(stored) => heard.stored.push(stored),
         Out::SpeechBegan(began) => heard.began.push(began),
         Out::Partial(partial) => heard.partials.push(partial),
+        Out::Final(result) if result.revised => {
+            let id = |result: &pb::FinalResult| result.segment.as_ref().unwrap().segment_id.clone();
+            let before =
+                heard.finals.iter_mut().find(|one| id(one) == id(&result)).expect("there is one to be revised");
+            before.segment = result.segment;
+        }
         Out::Final(result) => heard.finals.push(result),
         Out::Status(status) => heard.statuses.push(status),
         Out::Marker(mark) => heard.marks.push((mark.id, heard.finals.len())),

@@ -216,10 +216,10 @@ pub(super) fn text_keys(
             Ok((row.get::<_, String>(0)?, CipherId::new(row.get(1)?), KeyId::new(row.get(2)?)))
         });
         match row.optional().map_err(failed)? {
-            Some((kind, CipherId::NONE, _)) if kind == Change::TEXT => {
+            Some((kind, CipherId::NONE, _)) if Change::is_text(&kind) => {
                 return Err(RecordError::PlainText { hearing, seq });
             }
-            Some((kind, _, key)) if kind == Change::TEXT => keys.push(key),
+            Some((kind, _, key)) if Change::is_text(&kind) => keys.push(key),
             Some(_) | None => return Err(RecordError::NoText { hearing, seq }),
         }
     }
