@@ -137,7 +137,7 @@ impl Stored {
         let mut hearings = Vec::new();
         for number in 0..2 {
             let mut recorder = Recorder::open(served.address, voices.to_vec(), Dice::new(number)).await;
-            let left = recorder.stream(served.address, Until::Acknowledged(half)).await;
+            let left = recorder.stream(served.address, Until::Told(half)).await;
             assert!(matches!(left, Left::Reached), "{left:?}");
             hearings.push(recorder);
         }

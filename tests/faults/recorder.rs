@@ -46,6 +46,8 @@ pub(crate) enum Until {
     Acknowledged(u64),
     /// After so many texts of this stream.
     Texts(u64),
+    /// After so many samples of this stream, acknowledged, behind which it sends none, and a text of it.
+    Told(u64),
 }
 
 /// How a stream was left.
@@ -185,7 +187,8 @@ impl Recorder {
             if self.all_sent(&streaming) {
                 requests = None;
             }
-            let ready = self.may_send(&mut streaming);
+            let enough = matches!(until, Until::Told(samples) if streaming.acknowledged >= samples);
+            let ready = if enough { Ready::Never } else { self.may_send(&mut streaming) };
             tokio::select! {
                 biased;
                 said = within("an answer of the server", responses.message()) => match said {
@@ -241,6 +244,7 @@ impl Recorder {
             Until::Sent(messages) => streaming.sent >= messages,
             Until::Acknowledged(samples) => streaming.acknowledged >= samples,
             Until::Texts(texts) => streaming.texts >= texts,
+            Until::Told(samples) => streaming.acknowledged >= samples && streaming.texts > 0,
         }
     }
 
