@@ -184,6 +184,9 @@ fn an_old_recording_gets_its_text_and_orders_and_accounts_hold_for_it() {
     let hearing = line.split('\t').next().unwrap();
     let document: serde_json::Value =
         serde_json::from_slice(&fs::read(dir.path().join("out/transcript.json")).unwrap()).unwrap();
+    let imported = &document["imported"];
+    assert_eq!(imported["name"], "old.wav");
+    assert_eq!(imported["sha256"], hex::encode(Sha256::digest(fs::read(dir.path().join("old.wav")).unwrap())));
     let channels: Vec<u64> =
         document["segments"].as_array().unwrap().iter().map(|s| s["channel"].as_u64().unwrap()).collect();
     assert!(channels.contains(&1) && channels.contains(&2), "{document}");

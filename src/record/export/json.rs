@@ -12,7 +12,7 @@ use super::{
 };
 use crate::domain::{
     audio::Encoding,
-    change::GapReason,
+    change::{GapReason, Imported},
     clock::ClockKind,
     engine::EngineInfo,
     flag::{Evidence, Flag},
@@ -38,6 +38,9 @@ struct Head<'a> {
     opened_at: String,
     closed_at: Option<String>,
     through_entry: u64,
+    /// The recording that it was made of: its name and SHA-256.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    imported: Option<&'a Imported>,
     channels: Vec<Channel<'a>>,
     intervals: Vec<Interval<'a>>,
     ledger: Vec<Accounts>,
@@ -216,6 +219,7 @@ fn head<'a>(transcript: &'a Transcript, engines: &'a [&'a EngineInfo]) -> Head<'
         opened_at: transcript.opened_at.to_string(),
         closed_at: transcript.closed_at.map(|at| at.to_string()),
         through_entry: transcript.through.number(),
+        imported: transcript.imported.as_ref(),
         channels: transcript.channels.iter().map(channel).collect(),
         intervals: transcript.intervals.iter().map(interval).collect(),
         ledger: transcript.ledger.iter().map(accounts).collect(),

@@ -8,7 +8,7 @@ use super::ExportError;
 use crate::{
     domain::{
         alarm::{Alarm, AlarmState},
-        change::{Change, EntrySeq, IntervalClass, Order},
+        change::{Change, EntrySeq, Imported, IntervalClass, Order},
         channel::ChannelSetup,
         clock::{ClockKind, ClockSource},
         flag::{Evidence, FlagCode},
@@ -79,6 +79,8 @@ pub struct Transcript {
     pub opened_at: Timestamp,
     /// When it was closed; `None` while it is open.
     pub closed_at: Option<Timestamp>,
+    /// The recording that it was made of; `None` for one that was heard live.
+    pub imported: Option<Imported>,
     /// Its channels, in ascending order.
     pub channels: Vec<ChannelSetup>,
     /// Where the class of a channel changed, in the order of the record.
@@ -110,7 +112,7 @@ impl Transcript {
     /// assert!(matches!(Transcript::from_entries(hearing, &[]), Err(ExportError::NoOpening { .. })));
     /// ```
     pub fn from_entries(hearing: HearingId, entries: &[Entry]) -> Result<Self, ExportError> {
-        let Some((Entry { seq, change: Change::HearingOpened { reference, channels, .. }, by }, rest)) =
+        let Some((Entry { seq, change: Change::HearingOpened { reference, channels, imported, .. }, by }, rest)) =
             entries.split_first()
         else {
             return Err(ExportError::NoOpening { hearing });
@@ -120,6 +122,7 @@ impl Transcript {
             reference: reference.clone(),
             opened_at: by.at,
             closed_at: None,
+            imported: imported.clone(),
             channels: channels.clone(),
             intervals: Vec::new(),
             classes: Classes::default(),

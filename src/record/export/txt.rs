@@ -6,7 +6,7 @@ use super::{
 };
 use crate::domain::{
     alarm::AlarmState,
-    change::IntervalClass,
+    change::{Imported, IntervalClass},
     clock::ClockKind,
     flag::{Flag, FlagCode},
     hypothesis::join,
@@ -77,6 +77,9 @@ fn head(transcript: &Transcript) -> String {
     match transcript.closed_at {
         Some(at) => out.push_str(&format!("Closed:    {at}\n")),
         None => out.push_str("Closed:    not yet\n"),
+    }
+    if let Some(Imported { name, sha256 }) = &transcript.imported {
+        out.push_str(&format!("Imported:  {} (SHA-256 {sha256})\n", plain::label(name.as_str())));
     }
     for channel in &transcript.channels {
         let languages: Vec<_> = channel.languages.tags().iter().map(ToString::to_string).collect();
