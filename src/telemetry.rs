@@ -1,13 +1,15 @@
-//! What the service tells its operators: log lines ([`log`]), and every metric with its name.
+//! What the service tells its operators: log lines ([`log`]), and every metric with its name (`labels`: what it is told
+//! apart by).
 //!
 //! No text of a hearing, no name and no audio ever goes through here.
 
+mod labels;
 pub mod log;
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
+    encoding::text,
     metrics::{
         counter::Counter,
         family::{Family, MetricConstructor},
@@ -20,88 +22,9 @@ use prometheus_client::{
 
 use crate::domain::{alarm::Alarm, audio::Encoding, flag::FlagCode, load::LoadStep, segment::CaptionState};
 
-/// What a window was decoded for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DecodePass {
-    /// While people speak, to be shown and forgotten.
-    Partial,
-    /// For the record.
-    Final,
-}
+use self::labels::{ByAlarm, ByCaptions, ByCode, ByEncoding, ByPass, ByQueue, ByReason, captions_name, encoding_name};
 
-/// A bounded queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Queue {
-    /// Windows of the record that wait for a decoder.
-    AsrFinals,
-    /// Windows for display that wait for a decoder.
-    AsrPartials,
-    /// Changes that wait for the record.
-    RecordWrites,
-    /// Events that wait for a slow client.
-    ClientEvents,
-}
-
-/// Why a stream was not let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Refusal {
-    /// As many streams as are allowed run already.
-    Full,
-    /// The service stops.
-    Draining,
-    /// A part of it is not ready.
-    NotReady,
-    /// Text comes too late already.
-    Late,
-    /// The disk is nearly full.
-    Disk,
-}
-
-/// How an engine's process was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum EngineLoss {
-    /// It could not be started.
-    NotStarted,
-    /// It ended by itself.
-    Exited,
-    /// A signal ended it: an abort, the system when memory ran out, a person.
-    Killed,
-    /// It did not answer in time.
-    Hung,
-    /// What it said was no answer.
-    Broken,
-}
-
-/// The text of one label. Each value is a word of a closed list, so that a metric never grows without bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Label(&'static str);
-
-impl EncodeLabelValue for Label {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        EncodeLabelValue::encode(&self.0, encoder)
-    }
-}
-
-/// A set of one label; the names are those that `/metrics` shows.
-macro_rules! label_sets {
-    ($($set:ident { $name:ident })*) => { $(
-        #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-        struct $set { $name: Label }
-        impl From<&'static str> for $set {
-            fn from(word: &'static str) -> Self { Self { $name: Label(word) } }
-        }
-    )* };
-}
-
-label_sets! {
-    ByAlarm { alarm }
-    ByEncoding { encoding }
-    ByCaptions { captions }
-    ByCode { code }
-    ByPass { pass }
-    ByQueue { queue }
-    ByReason { reason }
-}
+pub use self::labels::{DecodePass, EngineLoss, Queue, Refusal};
 
 /// The upper ends of a histogram's buckets, in seconds.
 #[derive(Clone, Copy, Debug)]
@@ -358,133 +281,5 @@ impl Drop for RunningStream {
     }
 }
 
-impl DecodePass {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Partial => "partial",
-            Self::Final => "final",
-        }
-    }
-}
-
-impl EngineLoss {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::NotStarted => "not_started",
-            Self::Exited => "exited",
-            Self::Killed => "killed",
-            Self::Hung => "hung",
-            Self::Broken => "broken",
-        }
-    }
-}
-
-impl Queue {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::AsrFinals => "asr_finals",
-            Self::AsrPartials => "asr_partials",
-            Self::RecordWrites => "record_writes",
-            Self::ClientEvents => "client_events",
-        }
-    }
-}
-
-impl Refusal {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Draining => "draining",
-            Self::NotReady => "not_ready",
-            Self::Late => "late",
-            Self::Disk => "disk",
-        }
-    }
-}
-
-const fn captions_name(state: CaptionState) -> &'static str {
-    match state {
-        CaptionState::Shown => "shown",
-        CaptionState::Withheld => "withheld",
-    }
-}
-
-const fn encoding_name(encoding: Encoding) -> &'static str {
-    match encoding {
-        Encoding::PcmS16Le => "pcm_s16le",
-        Encoding::PcmS24Le => "pcm_s24le",
-        Encoding::PcmF32Le => "pcm_f32le",
-        Encoding::MuLaw => "mu_law",
-        Encoding::ALaw => "a_law",
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_recorded_is_what_is_shown() {
-        let metrics = Metrics::new();
-        let running = metrics.stream_opened();
-        drop(metrics.stream_opened());
-        metrics.stream_refused(Refusal::Full);
-        metrics.disk_free(9 << 30);
-        metrics.audio_received(Encoding::MuLaw, Duration::from_millis(1_500));
-        let flags = [FlagCode::Repetition, FlagCode::LowAudio];
-        metrics.utterance(CaptionState::Withheld, flags, Duration::from_millis(1_200));
-        metrics.channel_alarmed(Alarm::Hum);
-        metrics.decoded(DecodePass::Final, Duration::from_millis(120));
-        metrics.decode_failed(DecodePass::Partial);
-        metrics.engine_restarted(EngineLoss::Hung);
-        metrics.queue_depth(Queue::AsrFinals, 3);
-        metrics.queue_waited(Queue::AsrFinals, Duration::from_secs(1));
-        metrics.queue_rejected(Queue::AsrPartials);
-        metrics.record_appended(Duration::from_micros(300));
-        metrics.journal_synced(Duration::from_millis(2));
-        let text = metrics.encode();
-        for line in [
-            "vivavoce_streams_running 1",
-            "vivavoce_streams_opened_total 2",
-            "vivavoce_disk_free_bytes 9663676416",
-            "vivavoce_streams_refused_total{reason=\"full\"} 1",
-            "vivavoce_audio_received_seconds_total{encoding=\"mu_law\"} 1.5",
-            "vivavoce_utterances_total{captions=\"withheld\"} 1",
-            "vivavoce_utterances_total{captions=\"shown\"} 0",
-            "vivavoce_segments_flagged_total{code=\"repetition\"} 1",
-            "vivavoce_segments_flagged_total{code=\"clipped_audio\"} 0",
-            "vivavoce_channel_alarms_total{alarm=\"hum\"} 1",
-            "vivavoce_channel_alarms_total{alarm=\"dead\"} 0",
-            "vivavoce_decode_seconds_count{pass=\"final\"} 1",
-            "vivavoce_decode_seconds_bucket{le=\"0.1\",pass=\"final\"} 0",
-            "vivavoce_decode_seconds_bucket{le=\"0.2\",pass=\"final\"} 1",
-            "vivavoce_decode_failures_total{pass=\"partial\"} 1",
-            "vivavoce_engine_restarts_total{reason=\"hung\"} 1",
-            "vivavoce_engine_restarts_total{reason=\"killed\"} 0",
-            "vivavoce_final_latency_seconds_sum 1.2",
-            "vivavoce_queue_depth{queue=\"asr_finals\"} 3",
-            "vivavoce_queue_wait_seconds_count{queue=\"asr_finals\"} 1",
-            "vivavoce_queue_rejected_total{queue=\"asr_partials\"} 1",
-            "vivavoce_record_append_seconds_count 1",
-            "vivavoce_journal_sync_seconds_bucket{le=\"0.0025\"} 1",
-            concat!("vivavoce_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
-            "# EOF",
-        ] {
-            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
-        }
-        drop(running);
-        assert!(metrics.encode().contains("vivavoce_streams_running 0\n"));
-    }
-
-    #[test]
-    fn every_series_bears_the_name_of_the_product_and_only_plain_letters() {
-        let text = Metrics::new().encode();
-        let series = text.lines().filter(|line| !line.starts_with('#'));
-        let names: Vec<&str> = series.filter_map(|line| line.split(['{', ' ']).next()).collect();
-        assert!(names.len() > 100, "{}", names.len());
-        for name in names {
-            let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-            assert!(plain && name.starts_with("vivavoce_"), "{name}");
-        }
-    }
-}
+mod tests;

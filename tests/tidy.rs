@@ -223,6 +223,29 @@ fn names_and_docs(source: &Source) -> Vec<String> {
     out
 }
 
+/// A test that is passed over says why, and how it is run after all.
+fn ignored_tests(source: &Source) -> Vec<String> {
+    if !source.is_rust() {
+        return vec![];
+    }
+    let lines = source.code.lines().zip(source.literals.lines());
+    let bare = lines.filter(|(code, said)| {
+        code.contains("#[ignore") && !(code.contains("#[ignore =") && said.contains("cargo test "))
+    });
+    bare.map(|_| "#[ignore] without its reason and the command (\"..: cargo test ..\")".into()).collect()
+}
+
+/// A timer belongs to what the product promises; as a way to wait for something else it is wrong.
+fn timers(source: &Source) -> Vec<String> {
+    if !source.in_src() || !source.is_rust() {
+        return vec![];
+    }
+    let before = [""].into_iter().chain(source.raw.lines());
+    let lines = source.code.lines().zip(before);
+    let silent = lines.filter(|(code, before)| code.contains("sleep_until(") && !before.trim_start().starts_with("//"));
+    silent.map(|_| "sleep_until() without a line above it that says what is timed".into()).collect()
+}
+
 /// The record is only ever appended to (I4): no statement may change or drop an entry. A trigger that forbids it
 /// (`BEFORE UPDATE ON entries`) is welcome.
 fn append_only(source: &Source) -> Vec<String> {
@@ -312,6 +335,33 @@ fn no_word_is_used_that_hides_a_fault() {
         ("src/text/a.rs", "async fn f() { tokio::time::sleep_until(d).await }"),
     ];
     hold(banned_words, &breaking, &keeping);
+}
+
+#[test]
+fn a_test_that_is_passed_over_says_how_it_is_run() {
+    let breaking = [
+        ("tests/it/a.rs", "#[test]\n#[ignore]\nfn a() {}"),
+        ("tests/it/a.rs", "#[test]\n#[ignore = \"slow\"]\nfn a() {}"),
+        ("src/text/a.rs", "#[cfg(test)]\nmod tests {\n #[ignore] // cargo test \n fn a() {} }"),
+    ];
+    let keeping = [
+        ("tests/it/a.rs", "#[ignore = \"an hour: cargo test --test it a -- --ignored\"]\nfn a() {}"),
+        ("tests/it/a.rs", "// #[ignore]\nfn a() { b(\"#[ignore]\") }"),
+    ];
+    hold(ignored_tests, &breaking, &keeping);
+}
+
+#[test]
+fn a_timer_says_what_it_times() {
+    let breaking = [
+        ("src/text/a.rs", "async fn a() {\n    tokio::time::sleep_until(d).await\n}"),
+        ("src/text/a.rs", "sleep_until(d)"),
+    ];
+    let keeping = [
+        ("src/text/a.rs", "async fn a() {\n    // The pause before another try.\n    sleep_until(d).await\n}"),
+        ("src/text/a.rs", "use tokio::time::sleep_until;"),
+    ];
+    hold(timers, &breaking, &keeping);
 }
 
 #[test]

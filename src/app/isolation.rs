@@ -3,7 +3,7 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use super::{AppError, EngineSettings, of_kind};
+use super::{AppError, EngineSettings, engine::of_kind};
 use crate::{
     models::{
         manifest::{Alignment, ModelKind},

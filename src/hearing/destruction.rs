@@ -4,7 +4,8 @@
 use super::{
     HearingError,
     live::gate::Gate,
-    service::{Parts, all_entries, append},
+    reading::all_entries,
+    service::{Parts, append},
 };
 use crate::{
     domain::{

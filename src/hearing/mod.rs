@@ -17,6 +17,8 @@ pub mod room;
 pub mod service;
 pub mod sight;
 mod sitting;
+mod streaming;
+mod token;
 pub mod world;
 
 use crate::domain::{

@@ -5,12 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use tokio::sync::{OnceCell, broadcast};
 
 use super::{
-    HearingError,
-    follow::Follower,
-    live::LiveEvent,
-    service::{Hearings, all_entries, check_token, forget_idle},
-    sight::Sight,
-    sitting::Sitting,
+    HearingError, follow::Follower, live::LiveEvent, service::Hearings, sight::Sight, sitting::Sitting,
+    streaming::forget_idle, token::check_token,
 };
 use crate::{
     domain::{
@@ -22,9 +18,12 @@ use crate::{
         entry::Entry,
         export::{Format, transcript::Transcript},
         ledger::{self, ChannelLedger, Extent},
-        store::HearingSummary,
+        store::{HearingSummary, RecordStore},
     },
 };
+
+/// Entries read at a time when a whole record is.
+const PAGE: usize = 1_000;
 
 impl Hearings {
     /// Follows the record from a position on.
@@ -116,5 +115,19 @@ impl Hearings {
     fn extents(&self, hearing: HearingId) -> HashMap<ChannelId, Extent> {
         let sitting = self.live().get(&hearing).map(|live| Arc::clone(&live.sitting));
         sitting.as_deref().and_then(OnceCell::get).map(Sitting::extents).unwrap_or_default()
+    }
+}
+
+/// Every entry of a hearing.
+pub(super) async fn all_entries(store: &dyn RecordStore, hearing: HearingId) -> Result<Vec<Entry>, HearingError> {
+    let mut entries: Vec<Entry> = Vec::new();
+    loop {
+        let after = entries.last().map_or(EntrySeq::START, |e| e.seq);
+        let page = store.entries(hearing, after, PAGE).await?;
+        let last = page.len() < PAGE;
+        entries.extend(page);
+        if last {
+            return Ok(entries);
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The hearings of a court: what can be done with them, whatever door it comes through.
+//! The hearings of a court: what can be done with them, whatever door it comes through. Here they are opened, closed and taken up
+//! after a stop.
 
 use std::{
     collections::HashMap,
@@ -6,19 +7,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use sha2::{Digest, Sha256};
-use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, broadcast, watch};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{OnceCell, Semaphore, broadcast};
 
 use super::{
     HearingError,
-    live::{
-        LiveEvent, LiveStream,
-        intake::{self, IntakeParts},
-    },
+    live::LiveEvent,
     load::{Load, STILL_LATE},
     room::DiskRoom,
     sitting::Sitting,
+    streaming::Live,
+    token::hash_of,
     world::World,
 };
 use crate::{
@@ -26,13 +24,11 @@ use crate::{
         actor::{Actor, Attribution, Purpose},
         change::{Change, EntrySeq, Imported, IntervalClass, Recognition},
         channel::{ChannelSetup, Label},
-        engine::Sha256Hash,
         id::{ChannelId, HearingId},
         load::LoadStep,
         time::SamplePos,
     },
     record::{
-        entry::Entry,
         media::service::AudioJournal,
         store::{HearingSummary, RecordStore},
     },
@@ -41,17 +37,11 @@ use crate::{
         front::FrontConfig,
         vad::SpeechDetector,
     },
-    telemetry::{Metrics, Refusal, RunningStream},
+    telemetry::{Metrics, Refusal},
 };
 
 /// Makes a fresh speech detector for a channel.
 pub type Detectors = Arc<dyn Fn() -> Box<dyn SpeechDetector> + Send + Sync>;
-
-/// Partials and beginnings of speech that a slow listener may fall behind; then it misses the oldest.
-const EVENTS: usize = 256;
-
-/// Entries read at a time when a whole record is.
-const PAGE: usize = 1_000;
 
 /// What the service is made of.
 pub struct Parts {
@@ -103,59 +93,8 @@ pub struct Hearings {
     pub(super) parts: Parts,
     pub(super) load: Load,
     pub(super) room: DiskRoom,
-    places: Arc<Semaphore>,
+    pub(super) places: Arc<Semaphore>,
     live: Mutex<HashMap<HearingId, Live>>,
-}
-
-/// A hearing that is listened to or streamed into.
-#[derive(Debug)]
-pub(super) struct Live {
-    pub(super) events: broadcast::Sender<LiveEvent>,
-    /// Its journals and listeners, once they are needed.
-    pub(super) sitting: Arc<OnceCell<Sitting>>,
-    /// Whether a stream runs; the sender is held by the stream.
-    streaming: watch::Receiver<bool>,
-    /// Cancelled to end the stream.
-    end: CancellationToken,
-    /// Cancelled when another stream takes over.
-    replaced: CancellationToken,
-    /// Somebody is closing the hearing: no stream may begin.
-    closing: bool,
-}
-
-impl Default for Live {
-    fn default() -> Self {
-        Self {
-            events: broadcast::Sender::new(EVENTS),
-            sitting: Arc::default(),
-            streaming: watch::channel(false).1,
-            end: CancellationToken::new(),
-            replaced: CancellationToken::new(),
-            closing: false,
-        }
-    }
-}
-
-/// Held by a stream: when it ends, the hearing and the place among the streams are free.
-struct Hold {
-    _place: OwnedSemaphorePermit,
-    _counted: RunningStream,
-    streaming: watch::Sender<bool>,
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        self.streaming.send_replace(false);
-    }
-}
-
-/// What a stream has of its hearing.
-struct Claim {
-    events: broadcast::Sender<LiveEvent>,
-    sitting: Arc<OnceCell<Sitting>>,
-    end: CancellationToken,
-    replaced: CancellationToken,
-    hold: Hold,
 }
 
 impl Hearings {
@@ -170,18 +109,6 @@ impl Hearings {
     #[must_use]
     pub fn recognizer(&self) -> &Arc<dyn Recognizer> {
         &self.parts.recognizer
-    }
-
-    /// Streams at a time over all hearings.
-    #[must_use]
-    pub const fn max_streams(&self) -> usize {
-        self.parts.max_streams
-    }
-
-    /// Streams that run now.
-    #[must_use]
-    pub fn streams(&self) -> usize {
-        self.parts.max_streams - self.places.available_permits()
     }
 
     /// Decodes that wait.
@@ -374,112 +301,6 @@ impl Hearings {
         }
     }
 
-    /// Starts the stream of a hearing. It goes on where the last one ended. With the hearing's `token` it takes over from a
-    /// stream that still seems to run.
-    ///
-    /// # Errors
-    /// [`HearingError::Closed`], [`HearingError::Streaming`], [`HearingError::Token`], [`HearingError::Full`], or what the
-    /// record, the journal and the pipeline say.
-    pub async fn stream(
-        self: &Arc<Self>,
-        hearing: HearingId,
-        token: &str,
-        by: Actor,
-    ) -> Result<LiveStream, HearingError> {
-        // Of a hearing that is not known nothing is kept.
-        let opening = self.parts.store.entries(hearing, EntrySeq::START, 1).await?;
-        if !token.is_empty() {
-            check_token(hearing, &opening, token)?;
-        }
-        let Claim { events, sitting, end, replaced, hold } = self.take_over(hearing, !token.is_empty()).await?;
-        // From here on nobody closes the hearing behind this stream's back.
-        if self.parts.store.hearing(hearing).await?.closed_at.is_some() {
-            return Err(HearingError::Closed { hearing });
-        }
-        if sitting.get().is_some_and(Sitting::is_broken) {
-            self.renew(hearing, &sitting).await;
-            drop(hold);
-            return Err(HearingError::Stopped { hearing });
-        }
-        let sitting = sitting.get_or_try_init(|| Sitting::begin(&self.parts, &self.load, hearing, events)).await?;
-        let parts = IntakeParts {
-            hearing,
-            actor: by,
-            routes: sitting.routes().to_vec(),
-            store: Arc::clone(&self.parts.store),
-            world: Arc::clone(&self.parts.world),
-            metrics: Arc::clone(&self.parts.metrics),
-            _hold: Box::new(hold),
-            end,
-            replaced,
-            hearings: Arc::clone(self),
-        };
-        intake::start(parts).await
-    }
-
-    /// Makes a stream the only one of its hearing. One that has the `right` ends another first: also one that came in between,
-    /// as the start of a broken stream does that reaches the server late.
-    async fn take_over(&self, hearing: HearingId, right: bool) -> Result<Claim, HearingError> {
-        loop {
-            if right {
-                self.displace(hearing).await;
-            }
-            let place = Arc::clone(&self.places).try_acquire_owned();
-            let place = place.map_err(|_full| {
-                self.parts.metrics.stream_refused(Refusal::Full);
-                HearingError::Full { streams: self.parts.max_streams }
-            })?;
-            match self.claim(hearing, place) {
-                Err(HearingError::Streaming { .. }) if right => {}
-                claimed => return claimed,
-            }
-        }
-    }
-
-    /// Ends the stream that runs, if one does: its recorder is back on another.
-    async fn displace(&self, hearing: HearingId) {
-        let running = self.live().get(&hearing).map(|live| {
-            live.replaced.cancel();
-            live.streaming.clone()
-        });
-        if let Some(mut streaming) = running {
-            drop(streaming.wait_for(|streaming| !streaming).await);
-        }
-    }
-
-    /// Lets go of a sitting whose journal or listener failed: the next stream begins another.
-    pub(super) async fn renew(&self, hearing: HearingId, broken: &Arc<OnceCell<Sitting>>) {
-        if let Some(sitting) = broken.get() {
-            sitting.let_go().await;
-        }
-        if let Some(live) = self.live().get_mut(&hearing)
-            && Arc::ptr_eq(&live.sitting, broken)
-        {
-            live.sitting = Arc::default();
-        }
-    }
-
-    /// Makes the stream the only one of its hearing.
-    fn claim(&self, hearing: HearingId, place: OwnedSemaphorePermit) -> Result<Claim, HearingError> {
-        let mut live = self.live();
-        match live.get(&hearing) {
-            Some(entry) if entry.closing => return Err(HearingError::Closed { hearing }),
-            Some(entry) if *entry.streaming.borrow() => return Err(HearingError::Streaming { hearing }),
-            Some(_) | None => {}
-        }
-        forget_idle(&mut live);
-        let (streaming, running) = watch::channel(true);
-        let entry = live.entry(hearing).or_default();
-        (entry.streaming, entry.end, entry.replaced) = (running, CancellationToken::new(), CancellationToken::new());
-        Ok(Claim {
-            events: entry.events.clone(),
-            sitting: Arc::clone(&entry.sitting),
-            end: entry.end.clone(),
-            replaced: entry.replaced.clone(),
-            hold: Hold { _place: place, _counted: self.parts.metrics.stream_opened(), streaming },
-        })
-    }
-
     async fn append(
         &self,
         hearing: HearingId,
@@ -490,38 +311,9 @@ impl Hearings {
         append(&self.parts, hearing, change, &actor, purpose).await
     }
 
-    /// Ready when no stream runs any more.
-    pub async fn idle(&self) {
-        let all = u32::try_from(self.parts.max_streams).unwrap_or(u32::MAX);
-        // The semaphore is never closed.
-        let _places = self.places.acquire_many(all).await;
-    }
-
     /// Nothing panics while the lock is held, so a poisoned one is sound.
     pub(super) fn live(&self) -> MutexGuard<'_, HashMap<HearingId, Live>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Lets go of hearings that nobody listens to or streams into.
-pub(super) fn forget_idle(live: &mut HashMap<HearingId, Live>) {
-    live.retain(|_, entry| {
-        let sits = entry.sitting.initialized() || Arc::strong_count(&entry.sitting) > 1;
-        entry.closing || *entry.streaming.borrow() || sits || entry.events.receiver_count() > 0
-    });
-}
-
-/// Every entry of a hearing.
-pub(super) async fn all_entries(store: &dyn RecordStore, hearing: HearingId) -> Result<Vec<Entry>, HearingError> {
-    let mut entries: Vec<Entry> = Vec::new();
-    loop {
-        let after = entries.last().map_or(EntrySeq::START, |e| e.seq);
-        let page = store.entries(hearing, after, PAGE).await?;
-        let last = page.len() < PAGE;
-        entries.extend(page);
-        if last {
-            return Ok(entries);
-        }
     }
 }
 
@@ -535,19 +327,6 @@ pub(super) async fn append(
 ) -> Result<EntrySeq, HearingError> {
     let by = Attribution { actor: actor.clone(), purpose, at: parts.world.now() };
     Ok(parts.store.append(hearing, change, by).await?.seq)
-}
-
-fn hash_of(token: &str) -> Sha256Hash {
-    Sha256Hash::new(Sha256::digest(token.as_bytes()).into())
-}
-
-/// Whether `token` is the one given out when the hearing was opened.
-pub(super) fn check_token(hearing: HearingId, opening: &[Entry], token: &str) -> Result<(), HearingError> {
-    // Compared by hash, so that the time it takes tells nothing of the token.
-    match opening.first().map(|entry| &entry.change) {
-        Some(Change::HearingOpened { resume: Some(hash), .. }) if *hash == hash_of(token) => Ok(()),
-        _ => Err(HearingError::Token { hearing }),
-    }
 }
 
 /// Runs what must not be left half done on a task of its own: a caller that goes away does not stop it.

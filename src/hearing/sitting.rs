@@ -31,7 +31,8 @@ use super::{
     },
     load::{Backlog, Load},
     orders::{self, Placed, Request},
-    service::{Parts, all_entries, append},
+    reading::all_entries,
+    service::{Parts, append},
 };
 use crate::{
     domain::{

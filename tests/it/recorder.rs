@@ -80,15 +80,14 @@ async fn a_recorder_that_is_let_go_of_does_not_end_the_input() {
     assert!(verdict.texts > 2, "{verdict:?}");
 }
 
-/// The long forms, for `cargo test -- --ignored`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "minutes: 200 cuts, 8 of them of half an hour"]
+#[ignore = "takes minutes, 200 cuts, 8 of them of half an hour: cargo test --release --locked --test it two_hundred_cuts -- --ignored"]
 async fn two_hundred_cuts_of_the_network() {
     say(&format!("{:?}", cut_the_network(Cuts { cuts: 200, long: 8, seed: 2 }).await));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a minute: 50 kills"]
+#[ignore = "takes a minute, 50 kills: cargo test --release --locked --test it fifty_kills -- --ignored"]
 async fn fifty_kills_of_the_recorder() {
     say(&format!("{:?}", kill_the_recorder(Kills { kills: 50, seed: 2 }).await));
 }

@@ -53,6 +53,7 @@ pub struct RuntimeClock;
 #[async_trait::async_trait]
 impl Clock for RuntimeClock {
     async fn pause(&self, length: Duration) {
+        // The recorder's own pause before it tries again; nothing else is waited for with it.
         tokio::time::sleep_until(tokio::time::Instant::now() + length).await;
     }
 }

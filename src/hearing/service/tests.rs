@@ -13,16 +13,17 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    domain::time::Span,
     domain::{
         actor::ActorKind,
         audio::{AudioFormat, Encoding},
         fault::Fault,
         language::AllowedLanguages,
         probability::Probability,
+        time::Span,
     },
-    hearing::sight::Sight,
+    hearing::{live::LiveStream, reading::all_entries, sight::Sight},
     record::{
+        entry::Entry,
         export::Format,
         keys::{sealer::KeySealer, tests::keys_under},
         media::service::Settings,

@@ -382,6 +382,7 @@ fn timed(key: Key, pending: PendingSync, synced: &dyn Fn(Duration)) -> (Key, Pen
 /// Waits until `due`; for ever where there is no such time.
 async fn reached(due: Option<Instant>) {
     match due {
+        // When the next sync is due: the product's promise of how soon audio is on the disk.
         Some(due) => tokio::time::sleep_until(due).await,
         None => std::future::pending().await,
     }

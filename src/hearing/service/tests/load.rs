@@ -1,5 +1,7 @@
 //! More audio than the engine keeps up with, and hearings that are only recorded.
 
+use tokio_util::sync::CancellationToken;
+
 use super::*;
 use crate::{
     domain::load::LoadStep,

@@ -284,3 +284,23 @@ fn a_journal_of_a_future_version_is_refused_beside_others_that_go_on() {
         journal.stop().await;
     });
 }
+
+#[test]
+fn a_place_that_cannot_be_written_is_a_typed_error_that_names_it() {
+    let (folder, path) = fresh();
+    fs::write(path.parent().unwrap(), b"a file where a folder must be").unwrap();
+    let error = open(&path, &opening(Encoding::PcmS16Le)).unwrap_err();
+    assert!(error.to_string().contains(&folder.path().display().to_string()), "{error}");
+    let of = |kind: std::io::ErrorKind| MediaError::of(Path::new("x"), "write", kind.into());
+    assert!(matches!(of(std::io::ErrorKind::StorageFull), MediaError::DiskFull { .. }));
+    assert!(matches!(of(std::io::ErrorKind::ReadOnlyFilesystem), MediaError::ReadOnly { .. }));
+    assert!(matches!(verify(Path::new("/nowhere/ch01.vvj")), Err(MediaError::NotFound { .. })));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_told_as_such() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let error = std::io::Write::write_all(&mut &full, b"x").unwrap_err();
+    assert!(matches!(MediaError::of(Path::new("x"), "write", error), MediaError::DiskFull { .. }));
+}

@@ -1,0 +1,156 @@
+//! The engine: models become a recogniser, its threads and speech detectors.
+
+use std::sync::Arc;
+
+use super::{
+    AppError, SystemWorld,
+    health::Alive,
+    isolation::{self, Isolation},
+    settings::EngineSettings,
+};
+use crate::{
+    hearing::{offline::Offline, service::Detectors},
+    models::{
+        manifest::ModelKind,
+        store::{ModelStore, VerifiedModel},
+    },
+    speech::{
+        asr::{
+            Pass, Recognizer,
+            child::{ChildRecognizer, ChildSettings},
+            pool::Pool,
+        },
+        front::FrontConfig,
+        vad::{detector::ChannelDetector, model::SileroModel},
+    },
+    telemetry::{DecodePass, Metrics, Queue},
+};
+
+/// The engine: loaded, on its threads.
+pub struct Engine {
+    /// What decodes.
+    pub recognizer: Arc<dyn Recognizer>,
+    /// Its threads.
+    pub pool: Arc<Pool>,
+    /// Speech detectors.
+    pub detectors: Detectors,
+    /// The languages that the model was trained on.
+    pub languages: Vec<String>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    pub(super) alive: Alive,
+    pub(super) front: FrontConfig,
+}
+
+/// What an engine is made of before it has threads.
+struct Parted {
+    recognizer: Arc<dyn Recognizer>,
+    detectors: Detectors,
+    languages: Vec<String>,
+    metrics: Arc<Metrics>,
+    alive: Alive,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("recognizer", &self.recognizer).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Verifies and loads the models, and starts the threads.
+    ///
+    /// # Errors
+    /// What is wrong with the models, or with the memory.
+    pub fn load(settings: &EngineSettings) -> Result<Self, AppError> {
+        let store = ModelStore::open(&settings.models)?;
+        let metrics = Arc::new(Metrics::new());
+        let (recognizer, languages, alive) = recognizer(settings, &store, &metrics)?;
+        let detector = of_kind(store.load(&settings.vad_model)?, ModelKind::Vad, "speech detector")?;
+        let silero = SileroModel::parse(&detector.bytes)
+            .map_err(|source| AppError::Detector { name: detector.name.clone(), source })?;
+        let silero = Arc::new(silero);
+        let detectors: Detectors = Arc::new(move || Box::new(ChannelDetector::new(Arc::clone(&silero))));
+        Self::made(
+            Parted { recognizer, detectors, languages, metrics, alive },
+            settings.workers,
+            settings.front.clone(),
+        )
+    }
+
+    /// An engine of other parts than the models': a server is tried with it where the same text must come at any speed.
+    ///
+    /// # Errors
+    /// [`AppError::Engine`] where its threads cannot be started.
+    pub fn of_parts(
+        recognizer: Arc<dyn Recognizer>,
+        detectors: Detectors,
+        workers: usize,
+        front: FrontConfig,
+    ) -> Result<Self, AppError> {
+        let metrics = Arc::new(Metrics::new());
+        let alive: Alive = Arc::new(|| true);
+        Self::made(Parted { recognizer, detectors, languages: Vec::new(), metrics, alive }, workers, front)
+    }
+
+    fn made(parts: Parted, workers: usize, front: FrontConfig) -> Result<Self, AppError> {
+        let Parted { recognizer, detectors, languages, metrics, alive } = parts;
+        let counted = Arc::clone(&metrics);
+        let observer = Arc::new(move |pass, waited, took| {
+            let (queue, pass) = match pass {
+                Pass::Partial => (Queue::AsrPartials, DecodePass::Partial),
+                Pass::Final => (Queue::AsrFinals, DecodePass::Final),
+            };
+            counted.queue_waited(queue, waited);
+            counted.decoded(pass, took);
+        });
+        let pool = Arc::new(Pool::start(&recognizer, workers, observer)?);
+        Ok(Self { recognizer, pool, detectors, languages, metrics, alive, front })
+    }
+
+    /// The engine for files.
+    #[must_use]
+    pub fn offline(&self) -> Offline {
+        Offline {
+            recognizer: Arc::clone(&self.recognizer),
+            pool: Arc::clone(&self.pool),
+            detectors: Arc::clone(&self.detectors),
+            front: FrontConfig { partial_step_ms: 0, ..self.front.clone() },
+            world: Arc::new(SystemWorld),
+        }
+    }
+}
+
+/// The model, if it is of this kind.
+pub(super) fn of_kind(model: VerifiedModel, kind: ModelKind, wanted: &'static str) -> Result<VerifiedModel, AppError> {
+    if model.kind == kind { Ok(model) } else { Err(AppError::ModelKind { name: model.name, wanted }) }
+}
+
+/// The recogniser, the languages that its model is for, and whether it could decode.
+type Loaded = (Arc<dyn Recognizer>, Vec<String>, Alive);
+
+/// Makes the recogniser that the settings describe.
+fn recognizer(settings: &EngineSettings, store: &ModelStore, metrics: &Arc<Metrics>) -> Result<Loaded, AppError> {
+    match &settings.isolation {
+        Isolation::None => {
+            let (whisper, languages) =
+                isolation::whisper(store, &settings.model, settings.threads_per_worker, settings.beam)?;
+            Ok((Arc::new(whisper), languages, Arc::new(|| true)))
+        }
+        Isolation::Child { program, log } => {
+            // What a process loads it verifies itself. This one only says in its own words what is wrong with a model.
+            let entry = store.verify(&settings.model)?;
+            if entry.kind != ModelKind::Whisper {
+                return Err(AppError::ModelKind { name: entry.name, wanted: "recogniser" });
+            }
+            let arguments = isolation::arguments(settings, log);
+            let child = ChildSettings::new(program.clone(), arguments, settings.model.clone());
+            let counted = Arc::clone(metrics);
+            let observer = Arc::new(move |loss| counted.engine_restarted(isolation::counted(loss)));
+            let recognizer = Arc::new(ChildRecognizer::start(child, observer)?);
+            let watched = Arc::clone(&recognizer);
+            let alive = Arc::new(move || !watched.processes().is_empty());
+            Ok((recognizer, entry.languages.iter().map(ToString::to_string).collect(), alive))
+        }
+    }
+}

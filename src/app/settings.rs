@@ -1,0 +1,46 @@
+//! What the product is put together by: the configuration, resolved to what each part needs.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use super::isolation::Isolation;
+use crate::speech::front::FrontConfig;
+
+/// What the engine is made of.
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    /// The folder of the models.
+    pub models: PathBuf,
+    /// The recogniser's model.
+    pub model: String,
+    /// The speech detector's model.
+    pub vad_model: String,
+    /// Threads that decode.
+    pub workers: usize,
+    /// Threads each of them uses.
+    pub threads_per_worker: u8,
+    /// Beams of a final decode; 1 is greedy.
+    pub beam: u8,
+    /// Where utterances end and how often partials come.
+    pub front: FrontConfig,
+    /// In which process it runs.
+    pub isolation: Isolation,
+}
+
+/// What the server is made of.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// Where gRPC listens.
+    pub listen: SocketAddr,
+    /// Where health, readiness and metrics are served over HTTP.
+    pub admin_listen: SocketAddr,
+    /// The folder of the record and the audio.
+    pub data: PathBuf,
+    /// Bytes of its disk that are kept for hearings that run.
+    pub reserve: u64,
+    /// Streams at a time.
+    pub max_streams: usize,
+    /// Bytes of one message.
+    pub max_message_bytes: usize,
+    /// How long streams may take to finish when the server stops.
+    pub drain: Duration,
+}
