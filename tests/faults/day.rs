@@ -42,8 +42,9 @@ pub(crate) async fn run(scale: Scale) -> Tally {
         seconds as f64 / 3_600.0,
         samples.len()
     ));
-    // Of minutes no slope an hour can be told: there what counts is that it stays within a few megabytes.
-    let flat = if seconds >= 3_600 { slope < SLOPE_KB } else { spread(&settled) < 8_192.0 };
+    // Of minutes no slope an hour can be told: there what counts is that the later half holds no more than the one before, but
+    // for a few megabytes.
+    let flat = if seconds >= 3_600 { slope < SLOPE_KB } else { growth(&settled) < 4_096.0 };
     tally.count("looks at memory that is flat", 1, u64::from(flat));
     tally
 }
@@ -103,7 +104,13 @@ fn slope(points: &[(f64, f64)]) -> f64 {
     if below > 0.0 { above / below } else { 0.0 }
 }
 
-fn spread(points: &[(f64, f64)]) -> f64 {
-    let of = points.iter().map(|p| p.1);
-    of.clone().fold(0.0, f64::max) - of.fold(f64::MAX, f64::min).min(f64::MAX)
+/// By how much the middle value of the later half is above that of the half before.
+fn growth(points: &[(f64, f64)]) -> f64 {
+    let middle = |half: &[(f64, f64)]| {
+        let mut of: Vec<f64> = half.iter().map(|p| p.1).collect();
+        of.sort_by(f64::total_cmp);
+        of.get(of.len() / 2).copied().unwrap_or(f64::MAX)
+    };
+    let (before, after) = points.split_at(points.len() / 2);
+    middle(after) - middle(before)
 }

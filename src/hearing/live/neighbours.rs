@@ -10,7 +10,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::journal::Reading;
@@ -31,6 +31,10 @@ use crate::{
 
 /// How long the samples of other channels are waited for.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How many comparisons are made at a time, of all hearings: each holds half a minute of four channels in memory. The others
+/// wait; nobody waits for them.
+static TURNS: Semaphore = Semaphore::const_new(2);
 
 /// A channel whose journal may be read.
 #[derive(Clone, Debug)]
@@ -143,13 +147,15 @@ impl Neighbours {
     pub(super) async fn compare(&mut self, segment: &mut Segment) {
         self.learn().await;
         segment.uncompared = true;
+        // It is never closed.
+        let _turn = TURNS.acquire().await;
         match self.read(segment).await {
             Ok(stored) => {
                 let detectors = Arc::clone(&self.detectors);
                 let mut labelled = segment.clone();
                 // Tens of milliseconds of computing: not on the runtime's threads.
                 let work = tokio::task::spawn_blocking(move || {
-                    let around = stored.iter().map(Stored::around).collect::<Result<Vec<Around>, _>>()?;
+                    let around = stored.into_iter().map(Stored::around).collect::<Result<Vec<Around>, _>>()?;
                     if let [own, others @ ..] = around.as_slice() {
                         label(&mut labelled, own, others, || detectors());
                     }
@@ -251,7 +257,7 @@ impl Stored {
         self.samples.iter().map(|s| f64::from(*s) * f64::from(*s)).sum::<f64>() / count
     }
 
-    fn around(&self) -> Result<Around, AudioError> {
+    fn around(self) -> Result<Around, AudioError> {
         let mut resampler = Resampler::new(self.rate)?;
         let mut samples = Vec::new();
         resampler.push(&self.samples, &mut samples);
