@@ -35,6 +35,9 @@ mod server;
 mod shim;
 mod slow;
 mod sound;
+#[path = "../it/support/mod.rs"]
+#[expect(dead_code, reason = "of what the other tests need, a trial needs the recorder that is cut and killed")]
+mod support;
 mod tally;
 mod write_log;
 

@@ -70,6 +70,9 @@ pub(crate) enum Pace {
     Heard(u64),
 }
 
+/// So many seconds of audio a recorder sends ahead of what is acknowledged, if nothing else is asked for.
+pub(crate) const AHEAD: u64 = 4;
+
 /// Seconds between the marks of a recorder that waits for results.
 const MARK: u64 = 30;
 
@@ -145,7 +148,7 @@ impl Recorder {
             texts: BTreeMap::new(),
             slowest: Duration::ZERO,
             latest_ms: 0,
-            pace: Pace::Ahead(4),
+            pace: Pace::Ahead(AHEAD),
             on_mark: None,
             on_stored: None,
             left: None,
