@@ -17,6 +17,7 @@
     reason = "a trial stops where it finds something else than it expects, and tells what it counted"
 )]
 
+mod bits;
 mod chunking;
 mod day;
 mod dice;

@@ -360,6 +360,26 @@ impl Recorder {
         self.texts(address).await
     }
 
+    /// Orders that samples of a channel are not recorded; the answer says whether the server takes such an order.
+    pub(crate) async fn order(
+        &self,
+        address: SocketAddr,
+        channel: u32,
+        (first, end): (u64, u64),
+        class: pb::IntervalClass,
+    ) -> Result<(), Status> {
+        let request = pb::OrderIntervalRequest {
+            hearing_id: self.hearing.clone(),
+            channel,
+            first_sample: Some(first),
+            end_sample: Some(end),
+            interval_class: class.into(),
+            ordered_by: "a judge".to_owned(),
+            reason: "counsel and client".to_owned(),
+        };
+        within("an order", connect(address).await.order_interval(request)).await.map(drop)
+    }
+
     /// Whether its hearing is closed.
     pub(crate) async fn is_closed(&self, address: SocketAddr) -> bool {
         let request = pb::ReadRecordRequest { hearing_id: self.hearing.clone(), ..pb::ReadRecordRequest::default() };
