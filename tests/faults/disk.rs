@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -13,11 +12,12 @@ use tonic::Code;
 use vivavoce::{api::grpc::pb, record::media::reader::verify};
 
 use crate::{
+    bits::{self, Part},
     dice::Dice,
     journals, kills,
     process::{Served, Start},
     recorder::{Left, Recorder, Until},
-    server::{Settings, told},
+    server::Settings,
     shim,
     sound::{self, Voice},
     tally::{Scale, Tally},
@@ -37,17 +37,14 @@ pub(crate) async fn run(scale: Scale) -> Tally {
     tally
         .case("read-only disks", "the read-only disk".to_owned(), read_only(voices.clone(), Arc::clone(&expected)))
         .await;
-    let stored = Arc::new(Stored::new(&voices, Served::stop).await);
-    for voice in &voices {
-        let (stored, number, seed) = (Arc::clone(&stored), voice.number, scale.seed);
-        let every = scale.full;
-        let flips = flips(&fs::read(stored.journal(number)).unwrap(), every, seed);
-        let count = flips.len() as u64;
-        let work = async move { stored.every_flip_is_found(number, &flips) };
-        tally.cases("flipped bits in a journal", count, format!("bits of channel {number}"), work).await;
-        for harm in [Harm::Bit, Harm::Version] {
+    bits::run(scale, &mut tally).await;
+    // A bit of another part in each journal.
+    let parts = [Part::Samples, Part::Tag, Part::Head, Part::Chain];
+    for (voice, part) in voices.iter().zip(parts) {
+        for harm in [Harm::Bit(part), Harm::Version] {
+            let name = format!("{harm:?} of channel {}", voice.number);
             let work = damaged(voices.clone(), voice.clone(), harm, Arc::clone(&expected));
-            tally.case("servers with a harmed journal", format!("{harm:?} of channel {number}"), Box::pin(work)).await;
+            tally.case("servers with a harmed journal", name, Box::pin(work)).await;
         }
     }
     tally
@@ -163,124 +160,12 @@ impl Stored {
         }
         served.stop();
     }
-
-    /// Turns each of these bits round, one at a time: none is passed over.
-    fn every_flip_is_found(&self, channel: u32, flips: &[Flip]) {
-        let path = self.journal(channel);
-        let whole = fs::read(&path).unwrap();
-        let copy = self.folder.path().join("flipped.vvj");
-        for flip in flips {
-            let mut bytes = whole.clone();
-            bytes[flip.byte] ^= 1 << flip.bit;
-            fs::write(&copy, bytes).unwrap();
-            let found = match verify(&copy) {
-                Err(error) => told(&error).contains(copy.to_str().unwrap()),
-                // The frame that says that the file was closed: nothing later says that it was synced.
-                Ok(verdict) => flip.last && verdict.tail_bytes > 0,
-            };
-            assert!(found, "bit {} of byte {} ({}) is not found", flip.bit, flip.byte, flip.field);
-        }
-        assert!(verify(&path).is_ok(), "the file itself is as it was");
-    }
-}
-
-/// A bit, and what it is a part of.
-struct Flip {
-    byte: usize,
-    bit: u8,
-    field: &'static str,
-    last: bool,
-}
-
-/// The fields of the head of a file, of a frame's head, of an epoch's payload: from which byte on.
-const FILE: [(usize, &str); 15] = [
-    (0, "magic"),
-    (8, "version"),
-    (10, "header length"),
-    (12, "hearing"),
-    (28, "channel"),
-    (29, "encoding"),
-    (30, "zero"),
-    (32, "rate"),
-    (36, "cipher"),
-    (38, "class"),
-    (39, "zero"),
-    (40, "key"),
-    (56, "created"),
-    (64, "zero"),
-    (68, "checksum"),
-];
-const FRAME: [(usize, &str); 10] = [
-    (0, "marker"),
-    (4, "kind"),
-    (5, "class"),
-    (6, "zero"),
-    (8, "payload length"),
-    (12, "samples"),
-    (16, "sequence"),
-    (24, "first sample"),
-    (32, "synced"),
-    (40, "head's checksum"),
-];
-const EPOCH: [(usize, &str); 7] = [
-    (0, "epoch number"),
-    (4, "epoch cipher"),
-    (6, "epoch zero"),
-    (8, "epoch key"),
-    (24, "nonce prefix"),
-    (40, "opened at"),
-    (48, "cut bytes"),
-];
-
-/// Bits of every field: of the file's head, and of its first epoch, some audio and its last frame. Every bit of the heads
-/// where `every` is asked for, else one a field.
-fn flips(bytes: &[u8], every: bool, seed: u64) -> Vec<Flip> {
-    let mut dice = Dice::of_case(seed, "flips", bytes.len() as u64);
-    let mut fields: Vec<(Range<usize>, &'static str, bool)> = of(&FILE, 0, 72, false);
-    let frames = frames(bytes);
-    let some = [0, 1, frames.len() / 2, frames.len() - 2, frames.len() - 1];
-    for (frame, at) in some.into_iter().map(|number| (number, frames[number])) {
-        let last = frame == frames.len() - 1;
-        let payload = u32::from_le_bytes(bytes[at + 8..at + 12].try_into().unwrap()) as usize;
-        fields.extend(of(&FRAME, at, 44, last));
-        match bytes[at + 4] {
-            1 => fields.extend(of(&EPOCH, at + 44, 56, last)),
-            _ if payload > 0 => fields.push((at + 44..at + 44 + payload, "payload", last)),
-            _ => {}
-        }
-        fields.push((at + 44 + payload..at + 76 + payload, "chain", last));
-        fields.push((at + 76 + payload..at + 80 + payload, "checksum", last));
-    }
-    let mut flips = Vec::new();
-    for (range, field, last) in fields {
-        let bits = if every && range.len() <= 64 { range.len() as u64 * 8 } else { 1 };
-        for bit in 0..bits {
-            let drawn = if bits == 1 { dice.below(range.len() as u64 * 8) } else { bit };
-            flips.push(Flip { byte: range.start + (drawn / 8) as usize, bit: (drawn % 8) as u8, field, last });
-        }
-    }
-    flips
-}
-
-fn of(fields: &[(usize, &'static str)], at: usize, end: usize, last: bool) -> Vec<(Range<usize>, &'static str, bool)> {
-    let ends = fields.iter().skip(1).map(|field| field.0).chain([end]);
-    fields.iter().zip(ends).map(|((from, name), to)| (at + from..at + to, *name, last)).collect()
-}
-
-/// Where each frame begins.
-fn frames(bytes: &[u8]) -> Vec<usize> {
-    let (mut frames, mut at) = (Vec::new(), 72);
-    while at < bytes.len() {
-        frames.push(at);
-        at += 80 + u32::from_le_bytes(bytes[at + 8..at + 12].try_into().unwrap()) as usize;
-    }
-    frames
 }
 
 /// What is done to a journal that a server then finds.
 #[derive(Clone, Copy, Debug)]
 enum Harm {
-    Bit,
+    Bit(Part),
     Version,
 }
 
@@ -291,14 +176,12 @@ async fn damaged(voices: Vec<Voice>, voice: Voice, harm: Harm, expected: Arc<Vec
     let path = stored.journal(voice.number);
     let mut bytes = fs::read(&path).unwrap();
     let remedy = match harm {
-        Harm::Bit => {
-            let middle = frames(&bytes).len() / 2;
-            let at = frames(&bytes)[middle];
-            bytes[at + 44] ^= 1;
+        Harm::Bit(part) => {
+            bits::flip(&mut bytes, part);
             "restore it from a copy"
         }
         Harm::Version => {
-            bytes[8..10].copy_from_slice(&999_u16.to_le_bytes());
+            bits::of_next_version(&mut bytes);
             "use a newer one"
         }
     };
@@ -312,7 +195,7 @@ async fn damaged(voices: Vec<Voice>, voice: Voice, harm: Harm, expected: Arc<Vec
     // A client is told of what is damaged inside by an id under which the log has it.
     let log = fs::read_to_string(&served.said).unwrap();
     let (code, message) = match harm {
-        Harm::Bit => (Code::DataLoss, log),
+        Harm::Bit(_) => (Code::DataLoss, log),
         Harm::Version => (Code::Unimplemented, status.message().to_owned()),
     };
     assert_eq!(status.code(), code);

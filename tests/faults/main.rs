@@ -17,6 +17,7 @@
     reason = "a trial stops where it finds something else than it expects, and tells what it counted"
 )]
 
+mod bits;
 mod chunking;
 mod day;
 mod dice;
@@ -35,6 +36,9 @@ mod server;
 mod shim;
 mod slow;
 mod sound;
+#[path = "../it/support/mod.rs"]
+#[expect(dead_code, reason = "of what the other tests need, a trial needs the recorder that is cut and killed")]
+mod support;
 mod tally;
 mod write_log;
 

@@ -10,6 +10,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::task::block_in_place;
 use vivavoce::models::{progress::Silent, store::ModelStore};
 
 use crate::server::Settings;
@@ -50,7 +51,7 @@ impl Served {
         let log = File::options().create(true).append(true).open(said).unwrap();
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let ready = lines.find_map(|line| line.ok()?.strip_prefix("ready ").map(str::to_owned));
+        let ready = block_in_place(|| lines.find_map(|line| line.ok()?.strip_prefix("ready ").map(str::to_owned)));
         let Some(ready) = ready else {
             let status = child.wait().unwrap();
             return Err(format!("{status}: {}", fs::read_to_string(said).unwrap()));
@@ -75,7 +76,8 @@ impl Served {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut log = File::options().create(true).append(true).open(said).unwrap();
-        let serves = lines.by_ref().map_while(Result::ok).find(|line| line.contains("vivavoce serves on "));
+        let serves =
+            block_in_place(|| lines.by_ref().map_while(Result::ok).find(|line| line.contains("vivavoce serves on ")));
         let serves = serves.expect("it serves, or says why it does not");
         let address = serves.split("serves on ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
         std::thread::Builder::new()
@@ -101,12 +103,13 @@ impl Served {
     /// SIGKILL; it is gone when this returns.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        block_in_place(|| self.child.wait()).unwrap();
     }
 
-    /// Waits for its end.
+    /// Waits for its end. The trial's own connections are closed meanwhile: a server that is told to stop waits for them, half
+    /// a minute where one answers nothing.
     pub(crate) fn end(mut self) -> ExitStatus {
-        self.child.wait().unwrap()
+        block_in_place(|| self.child.wait()).unwrap()
     }
 
     /// Stops it as an operator does.

@@ -72,6 +72,9 @@ pub(crate) enum Pace {
     Heard(u64),
 }
 
+/// So many seconds of audio a recorder sends ahead of what is acknowledged, if nothing else is asked for.
+pub(crate) const AHEAD: u64 = 4;
+
 /// Seconds between the marks of a recorder that waits for results.
 const MARK: u64 = 30;
 
@@ -147,7 +150,7 @@ impl Recorder {
             texts: BTreeMap::new(),
             slowest: Duration::ZERO,
             latest_ms: 0,
-            pace: Pace::Ahead(4),
+            pace: Pace::Ahead(AHEAD),
             on_mark: None,
             on_stored: None,
             left: None,
@@ -359,6 +362,26 @@ impl Recorder {
         let request = pb::CloseHearingRequest { hearing_id: self.hearing.clone() };
         within("closing", connect(address).await.close_hearing(request)).await.unwrap();
         self.texts(address).await
+    }
+
+    /// Orders that samples of a channel are not recorded; the answer says whether the server takes such an order.
+    pub(crate) async fn order(
+        &self,
+        address: SocketAddr,
+        channel: u32,
+        (first, end): (u64, u64),
+        class: pb::IntervalClass,
+    ) -> Result<(), Status> {
+        let request = pb::OrderIntervalRequest {
+            hearing_id: self.hearing.clone(),
+            channel,
+            first_sample: Some(first),
+            end_sample: Some(end),
+            interval_class: class.into(),
+            ordered_by: "a judge".to_owned(),
+            reason: "counsel and client".to_owned(),
+        };
+        within("an order", connect(address).await.order_interval(request)).await.map(drop)
     }
 
     /// Whether its hearing is closed.

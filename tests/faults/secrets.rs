@@ -16,7 +16,7 @@ use crate::{
     dice::Dice,
     kills,
     process::Served,
-    recorder::{Left, Recorder, Until, connect, within},
+    recorder::{Left, Recorder, Until},
     server::Settings,
     sound::{self, Voice},
     tally::{Scale, Tally},
@@ -80,18 +80,8 @@ impl Trial {
 
     /// Orders that the phrase of a channel is not recorded.
     async fn order(&self, channel: u32, class: pb::IntervalClass) -> Result<(), tonic::Status> {
-        let (first, end) = self.recorder.voices[channel as usize - 1].canaries[0];
-        let request = pb::OrderIntervalRequest {
-            hearing_id: self.recorder.hearing.clone(),
-            channel,
-            first_sample: Some(first),
-            end_sample: Some(end),
-            interval_class: class.into(),
-            ordered_by: "a judge".to_owned(),
-            reason: "counsel and client".to_owned(),
-        };
-        let mut client = connect(self.served.address).await;
-        within("an order", client.order_interval(request)).await.map(drop)
+        let span = self.recorder.voices[channel as usize - 1].canaries[0];
+        self.recorder.order(self.served.address, channel, span, class).await
     }
 
     /// Everything is over; nothing of the phrase is left.

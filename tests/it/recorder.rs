@@ -21,15 +21,14 @@ use vivavoce::{
 use crate::support::{
     faults::{Cuts, Kills, cut_the_network, kill_the_recorder},
     program::{err, vivavoce},
-    recording::{TOO_LONG, channels, compare, recorder_of, sound, spool_in, voices},
+    recording::{CHANNELS, TOO_LONG, channels, compare, recorder_of, sound, spool_in, voices},
     relay::Relay,
     scripted::{RATE, ScriptedServer},
-    speech::say,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cuts_of_the_network_change_neither_samples_nor_text() {
-    let verdict = cut_the_network(Cuts { cuts: 20, long: 1, seed: 1 }).await;
+    let verdict = cut_the_network(Cuts { channels: CHANNELS, cuts: 20, long: 1, seed: 1 }).await;
     // Half an hour was away, and what was said meanwhile is there.
     assert!(verdict.faults == 20 && verdict.frames > 30 * 60 * 8_000 && verdict.texts > 500, "{verdict:?}");
 }
@@ -78,18 +77,6 @@ async fn a_recorder_that_is_let_go_of_does_not_end_the_input() {
     let recorded = recorder::run(parts, how, &mut |_| {}).await.unwrap();
     let verdict = compare(&server, recorded.hearing.parse().unwrap(), &[one, two].concat(), 1).await;
     assert!(verdict.texts > 2, "{verdict:?}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes, 200 cuts, 8 of them of half an hour: cargo test --release --locked --test it two_hundred_cuts -- --ignored"]
-async fn two_hundred_cuts_of_the_network() {
-    say(&format!("{:?}", cut_the_network(Cuts { cuts: 200, long: 8, seed: 2 }).await));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes a minute, 50 kills: cargo test --release --locked --test it fifty_kills -- --ignored"]
-async fn fifty_kills_of_the_recorder() {
-    say(&format!("{:?}", kill_the_recorder(Kills { kills: 50, seed: 2 }).await));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

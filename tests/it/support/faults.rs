@@ -10,7 +10,10 @@ use std::{
 };
 
 use tempfile::TempDir;
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::block_in_place,
+};
 use vivavoce::{
     api::recorder::{Captured, Clock},
     domain::id::HearingId,
@@ -18,7 +21,7 @@ use vivavoce::{
 
 use super::{
     program::vivavoce,
-    recording::{CHANNELS, TOO_LONG, Told, Verdict, compare, record, sound, voices},
+    recording::{CHANNELS, TOO_LONG, Told, Verdict, compare, compare_some, record, sound, voices},
     relay::{Budget, Relay, Seen, UNLIMITED},
     scripted::{Chance, RATE, ScriptedServer, Texts},
     speech::say,
@@ -27,6 +30,8 @@ use super::{
 /// How often the network is cut.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cuts {
+    /// Microphones, [`CHANNELS`] at most.
+    pub(crate) channels: usize,
     pub(crate) cuts: u64,
     /// How many of them last for half an hour.
     pub(crate) long: u64,
@@ -91,7 +96,7 @@ impl Clock for SimulatedTime {
     }
 }
 
-/// Cuts the network again and again while a recorder streams two microphones; then compares with an undisturbed run.
+/// Cuts the network again and again while a recorder streams its microphones; then compares with an undisturbed run.
 pub(crate) async fn cut_the_network(plan: Cuts) -> Verdict {
     say(&format!("{plan:?}"));
     let server = ScriptedServer::start().await;
@@ -107,10 +112,12 @@ pub(crate) async fn cut_the_network(plan: Cuts) -> Verdict {
     };
     let time = Arc::new(time);
     let (capture, input) = mpsc::channel(64);
-    let microphones = tokio::spawn(microphones(plan.seed, may_capture, has_captured, capture));
+    let microphones = tokio::spawn(microphones((plan.seed, plan.channels), may_capture, has_captured, capture));
     let folder = TempDir::new().unwrap();
     let finals = Arc::new(Mutex::new(Vec::new()));
-    let recording = tokio::spawn(record(relay.url(), folder.path().to_owned(), input, time.clone(), finals.clone()));
+    let spool = folder.path().to_owned();
+    let recording = record(relay.url(), spool, plan.channels, input, time.clone(), finals.clone());
+    let recording = tokio::spawn(recording);
     let mut chance = Chance(plan.seed);
     let mut seen = relay.seen();
     for cut in 0..plan.cuts {
@@ -153,7 +160,7 @@ pub(crate) async fn cut_the_network(plan: Cuts) -> Verdict {
     drop_allowance(&time);
     let hearing = tokio::time::timeout(20 * TOO_LONG, recording).await.expect("it ends").unwrap();
     let bytes = microphones.await.unwrap();
-    let verdict = compare(&server, hearing, &bytes, plan.cuts).await;
+    let verdict = compare_some(&server, hearing, (plan.channels, &bytes), plan.cuts).await;
     let (texts, ..) = server.record(hearing).await;
     check_told(&finals.lock().unwrap(), &texts);
     verdict
@@ -179,15 +186,16 @@ const END: u64 = 1 << 63;
 
 /// Gives what the microphones hear, as far as it is allowed; gives all of it back at the end.
 async fn microphones(
-    seed: u64,
+    (seed, count): (u64, usize),
     mut allowed: watch::Receiver<u64>,
     captured: watch::Sender<u64>,
     capture: mpsc::Sender<Captured>,
 ) -> Vec<u8> {
     let mut voices = voices(seed);
+    voices.truncate(count);
     let mut all: Vec<u8> = Vec::new();
     loop {
-        let done = (all.len() / CHANNELS) as u64;
+        let done = (all.len() / count) as u64;
         let allowance = *allowed.wait_for(|a| a & !END > done || a & END != 0).await.unwrap();
         let frames = (allowance & !END).saturating_sub(done).min(u64::from(RATE) / 10);
         if frames == 0 {
@@ -221,15 +229,16 @@ pub(crate) async fn kill_the_recorder(plan: Kills) -> Verdict {
         relay.cut(away);
         let mut recorder = Recorder::start(folder.path(), &relay.url(), "speech");
         if away {
-            recorder.wait_for("no connection");
+            block_in_place(|| recorder.wait_for("no connection"));
         } else {
             tokio::time::timeout(TOO_LONG, seen.wait_for(|s| s.spent > spent)).await.expect("it streams").unwrap();
         }
-        recorder.kill();
+        block_in_place(|| recorder.kill());
     }
     relay.arm(UNLIMITED);
     relay.cut(false);
-    let hearing = Recorder::start(folder.path(), &relay.url(), "fast").finish();
+    let last = Recorder::start(folder.path(), &relay.url(), "fast");
+    let hearing = block_in_place(|| last.finish());
     compare(&server, hearing, &bytes, plan.kills).await
 }
 

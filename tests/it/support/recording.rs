@@ -90,15 +90,17 @@ pub(crate) fn recorder_of(
     (RecorderParts { keeper, bound, capture, world: Arc::new(SystemWorld), clock }, settings)
 }
 
-/// Records what is captured; gives the hearing.
+/// Records what so many channels capture; gives the hearing.
 pub(crate) async fn record(
     server: String,
     folder: PathBuf,
+    count: usize,
     capture: mpsc::Receiver<Captured>,
     clock: Arc<dyn Clock>,
     finals: Finals,
 ) -> HearingId {
-    let spool = Spool::create(&spool_in(&folder, u64::MAX), channels(), None, Arc::new(SystemWorld)).unwrap();
+    let channels = channels().into_iter().take(count).collect();
+    let spool = Spool::create(&spool_in(&folder, u64::MAX), channels, None, Arc::new(SystemWorld)).unwrap();
     let (parts, settings) = recorder_of(spool, server, capture, clock);
     let mut show = |event: &RecorderEvent<'_>| match event {
         RecorderEvent::Heard(ClientEvent::Final(text)) if !text.revised => {
@@ -129,8 +131,18 @@ pub(crate) fn sound(voices: &mut [Voice], frames: u64) -> Vec<u8> {
 
 /// Streams the same audio without a fault and compares what is stored and what was heard.
 pub(crate) async fn compare(server: &ScriptedServer, hearing: HearingId, bytes: &[u8], faults: u64) -> Verdict {
+    compare_some(server, hearing, (CHANNELS, bytes), faults).await
+}
+
+/// The same for the `bytes` of so many channels.
+pub(crate) async fn compare_some(
+    server: &ScriptedServer,
+    hearing: HearingId,
+    (count, bytes): (usize, &[u8]),
+    faults: u64,
+) -> Verdict {
     let lanes = |bytes: &[u8]| -> Vec<Vec<u8>> {
-        (0..CHANNELS).map(|lane| bytes.iter().skip(lane).step_by(CHANNELS).copied().collect()).collect()
+        (0..count).map(|lane| bytes.iter().skip(lane).step_by(count).copied().collect()).collect()
     };
     assert!(server.stored() == lanes(bytes), "every sample that was captured is there, once");
     let undisturbed = ScriptedServer::start().await;
@@ -139,11 +151,12 @@ pub(crate) async fn compare(server: &ScriptedServer, hearing: HearingId, bytes: 
     let recording = tokio::spawn(record(
         undisturbed.url(),
         folder.path().to_owned(),
+        count,
         input,
         Arc::new(RuntimeClock),
         Finals::default(),
     ));
-    for second in bytes.chunks(RATE as usize * CHANNELS) {
+    for second in bytes.chunks(RATE as usize * count) {
         capture.send(Captured::Interleaved(second.to_vec())).await.unwrap();
     }
     drop(capture);
@@ -154,6 +167,6 @@ pub(crate) async fn compare(server: &ScriptedServer, hearing: HearingId, bytes: 
     assert!(!expected.0.is_empty());
     assert_eq!(&texts, &expected.0, "the text is that of the undisturbed run");
     assert_eq!((conflicts, expected.1), (0, 0));
-    assert_eq!((ends, expected.2), (CHANNELS, CHANNELS), "no break is an end of the input");
-    Verdict { faults, frames: (bytes.len() / CHANNELS) as u64, texts: texts.len() }
+    assert_eq!((ends, expected.2), (count, count), "no break is an end of the input");
+    Verdict { faults, frames: (bytes.len() / count) as u64, texts: texts.len() }
 }
