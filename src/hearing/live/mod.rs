@@ -1,6 +1,7 @@
 //! A hearing while audio flows. The recorder's side (`intake`) writes to the journal; a task a channel (`listener`) reads
 //! it and makes text of it. Neither waits for the other.
 
+mod compare;
 pub(in crate::hearing) mod compose;
 pub(in crate::hearing) mod gate;
 pub(in crate::hearing) mod intake;

@@ -10,10 +10,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::journal::Reading;
+use super::{compare, journal::Reading};
 use crate::{
     domain::{
         channel::ChannelSetup,
@@ -31,10 +31,6 @@ use crate::{
 
 /// How long the samples of other channels are waited for.
 const PATIENCE: Duration = Duration::from_millis(500);
-
-/// How many comparisons are made at a time, of all hearings: each holds half a minute of four channels in memory. The others
-/// wait; nobody waits for them.
-static TURNS: Semaphore = Semaphore::const_new(2);
 
 /// A channel whose journal may be read.
 #[derive(Clone, Debug)]
@@ -147,14 +143,12 @@ impl Neighbours {
     pub(super) async fn compare(&mut self, segment: &mut Segment) {
         self.learn().await;
         segment.uncompared = true;
-        // It is never closed.
-        let _turn = TURNS.acquire().await;
         match self.read(segment).await {
             Ok(stored) => {
                 let detectors = Arc::clone(&self.detectors);
                 let mut labelled = segment.clone();
                 // Tens of milliseconds of computing: not on the runtime's threads.
-                let work = tokio::task::spawn_blocking(move || {
+                let work = compare::run(move || {
                     let around = stored.into_iter().map(Stored::around).collect::<Result<Vec<Around>, _>>()?;
                     if let [own, others @ ..] = around.as_slice() {
                         label(&mut labelled, own, others, || detectors());
@@ -163,11 +157,11 @@ impl Neighbours {
                     Ok::<_, AudioError>(labelled)
                 });
                 match work.await {
-                    Ok(Ok(labelled)) => *segment = labelled,
-                    Ok(Err(error)) => {
+                    Some(Ok(labelled)) => *segment = labelled,
+                    Some(Err(error)) => {
                         tracing::error!(%error, "channels could not be compared; their text is not flagged")
                     }
-                    Err(error) => tracing::error!(%error, "comparing channels failed; their text is not flagged"),
+                    None => tracing::error!("comparing channels failed; their text is not flagged"),
                 }
             }
             Err(error) => {
