@@ -13,6 +13,7 @@ use super::{
     journal::Reading,
     neighbours::Neighbours,
     parts::{Known, ListenerParts, Rehear},
+    pending::Queue,
 };
 use crate::{
     domain::{
@@ -30,7 +31,7 @@ use crate::{
         front::{Front, Heard, HeardUtterance},
         stream::{agreement::Agreement, session::Window},
     },
-    telemetry::Queue,
+    telemetry,
 };
 
 /// Utterances of one channel that wait for their text before the task reads on. The audio waits on disk.
@@ -54,23 +55,6 @@ const RECORD_SECONDS: u64 = 60;
 /// How long the task waits before it tries again what the record could not take.
 pub(super) const RECORD_PAUSE: Duration = Duration::from_secs(1);
 
-/// An utterance on its way to its text.
-struct Pending {
-    heard: HeardUtterance,
-    /// `None` while it is being decoded.
-    outcome: Option<Result<Hypothesis, AsrError>>,
-    retried: bool,
-    cancel: CancelFlag,
-    /// When its endpoint was found, for the metrics alone.
-    ended: Instant,
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        self.cancel.cancel();
-    }
-}
-
 /// What a decode brought.
 enum Outcome {
     Final { number: u64, result: Result<Hypothesis, AsrError> },
@@ -86,11 +70,7 @@ pub(in crate::hearing) struct Listener {
     position: SamplePos,
     /// Where listening began anew: everything before it is over.
     fresh_at: SamplePos,
-    pending: VecDeque<Pending>,
-    /// The number of the first pending utterance.
-    first_number: u64,
-    /// Cuts whose utterances are on their way: the number of the first utterance after each, and where it is.
-    cuts_ahead: VecDeque<(u64, SamplePos)>,
+    pending: Queue,
     agreement: Agreement,
     neighbours: Neighbours,
     /// Texts of the record that are still to be compared with other channels.
@@ -132,9 +112,7 @@ impl Listener {
             class: None,
             known,
             parts,
-            pending: VecDeque::new(),
-            first_number: 0,
-            cuts_ahead: VecDeque::new(),
+            pending: Queue::default(),
             agreement: Agreement::default(),
             stream_key,
             outcomes,
@@ -221,9 +199,7 @@ impl Listener {
     /// Lets go of all samples and decodes, and begins where the record says when audio was destroyed.
     async fn begin_anew(&mut self, rehear: Rehear) -> Result<(), HearingError> {
         let Rehear { held, again } = rehear;
-        self.first_number += self.pending.len() as u64;
         self.pending.clear();
-        self.cuts_ahead.clear();
         // Answers to what was asked before go nowhere.
         self.outcomes = mpsc::channel(MAX_PENDING * 4);
         self.agreement.reset();
@@ -286,12 +262,12 @@ impl Listener {
         self.front = fresh(&self.parts, self.position)?;
         self.fresh_at = self.position;
         self.agreement.reset();
-        self.cuts_ahead.push_back((self.first_number + self.pending.len() as u64, self.position));
+        self.pending.cut(self.position);
         self.pass_cuts().await
     }
 
     async fn pass_cuts(&mut self) -> Result<(), HearingError> {
-        while let Some((_, at)) = self.cuts_ahead.pop_front_if(|(number, _)| *number <= self.first_number) {
+        while let Some(at) = self.pending.pass_cut() {
             self.record_audio(at).await?;
         }
         Ok(())
@@ -355,10 +331,9 @@ impl Listener {
             // Heard before: its text is in the record.
             return;
         }
-        let number = self.first_number + self.pending.len() as u64;
         let cancel = CancelFlag::default();
-        self.submit_final(&heard, number, cancel.clone());
-        self.pending.push_back(Pending { heard, outcome: None, retried: false, cancel, ended: Instant::now() });
+        self.submit_final(&heard, self.pending.next_number(), cancel.clone());
+        self.pending.push(heard, cancel);
     }
 
     fn submit_final(&self, heard: &HeardUtterance, number: u64, cancel: CancelFlag) {
@@ -378,8 +353,8 @@ impl Listener {
         reply: impl FnOnce(Result<Hypothesis, AsrError>) + Send + 'static,
     ) {
         let depth = self.parts.pool.depth();
-        self.parts.metrics.queue_depth(Queue::AsrFinals, depth.finals);
-        self.parts.metrics.queue_depth(Queue::AsrPartials, depth.partials);
+        self.parts.metrics.queue_depth(telemetry::Queue::AsrFinals, depth.finals);
+        self.parts.metrics.queue_depth(telemetry::Queue::AsrPartials, depth.partials);
         self.parts.pool.submit(Job {
             stream: self.stream_key,
             samples,
@@ -428,10 +403,7 @@ impl Listener {
     /// Keeps what a final decode brought. A failure that may pass is tried once more; then the utterance goes into the record
     /// without words, and is flagged as speech without words.
     fn on_final(&mut self, number: u64, result: Result<Hypothesis, AsrError>) -> Result<(), HearingError> {
-        let Some(index) = number.checked_sub(self.first_number).and_then(|n| usize::try_from(n).ok()) else {
-            return Ok(());
-        };
-        let Some(pending) = self.pending.get_mut(index) else { return Ok(()) };
+        let Some(pending) = self.pending.get_mut(number) else { return Ok(()) };
         match result {
             Err(error @ (AsrError::Cancelled | AsrError::WorkerGone)) => return Err(error.into()),
             Err(error) if !pending.retried && error.may_pass() => {
@@ -452,10 +424,7 @@ impl Listener {
 
     /// Writes finished utterances to the record, in order of time.
     async fn commit(&mut self) -> Result<(), HearingError> {
-        while self.pending.front().is_some_and(|p| p.outcome.is_some()) {
-            let Some(mut pending) = self.pending.pop_front() else { break };
-            self.first_number += 1;
-            let Some(outcome) = pending.outcome.take() else { break };
+        while let Some((pending, outcome)) = self.pending.pop_done() {
             let info = self.parts.recognizer.info(Pass::Final);
             let mut segment = compose::segment(self.parts.hearing, &self.parts.setup, &pending.heard, outcome?, info);
             if self.neighbours.label(&mut segment).await {

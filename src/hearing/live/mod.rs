@@ -10,6 +10,7 @@ pub(in crate::hearing) mod listener;
 pub(in crate::hearing) mod neighbours;
 pub(in crate::hearing) mod notes;
 pub(in crate::hearing) mod parts;
+mod pending;
 mod timekeeping;
 pub(in crate::hearing) mod watch;
 

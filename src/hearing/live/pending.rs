@@ -1,0 +1,97 @@
+//! The utterances of one channel that are on their way to their text, in order of time.
+
+use std::collections::VecDeque;
+
+use tokio::time::Instant;
+
+use crate::{
+    domain::{hypothesis::Hypothesis, time::SamplePos},
+    speech::{
+        asr::{AsrError, CancelFlag},
+        front::HeardUtterance,
+    },
+};
+
+/// An utterance on its way to its text. Its decode is given up when it is dropped.
+pub(super) struct Pending {
+    pub(super) heard: HeardUtterance,
+    /// `None` while it is being decoded.
+    pub(super) outcome: Option<Result<Hypothesis, AsrError>>,
+    pub(super) retried: bool,
+    pub(super) cancel: CancelFlag,
+    /// When its endpoint was found, for the metrics alone.
+    pub(super) ended: Instant,
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+/// All of them, numbered from the first that the listener ever heard, and the cuts between them.
+#[derive(Default)]
+pub(super) struct Queue {
+    utterances: VecDeque<Pending>,
+    /// The number of the first.
+    first: u64,
+    /// Cuts whose utterances are on their way: the number of the first utterance after each, and where it is.
+    cuts: VecDeque<(u64, SamplePos)>,
+}
+
+impl Queue {
+    pub(super) fn len(&self) -> usize {
+        self.utterances.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.utterances.is_empty()
+    }
+
+    /// The earliest.
+    pub(super) fn front(&self) -> Option<&Pending> {
+        self.utterances.front()
+    }
+
+    /// The number of the next utterance.
+    pub(super) fn next_number(&self) -> u64 {
+        self.first + self.utterances.len() as u64
+    }
+
+    /// Takes in the next utterance.
+    pub(super) fn push(&mut self, heard: HeardUtterance, cancel: CancelFlag) {
+        let ended = Instant::now();
+        self.utterances.push_back(Pending { heard, outcome: None, retried: false, cancel, ended });
+    }
+
+    /// The utterance with this number, as long as it waits.
+    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Pending> {
+        let index = number.checked_sub(self.first)?;
+        self.utterances.get_mut(usize::try_from(index).ok()?)
+    }
+
+    /// The earliest, where it is decoded.
+    pub(super) fn pop_done(&mut self) -> Option<(Pending, Result<Hypothesis, AsrError>)> {
+        let outcome = self.utterances.front_mut()?.outcome.take()?;
+        let pending = self.utterances.pop_front()?;
+        self.first += 1;
+        Some((pending, outcome))
+    }
+
+    /// What was said so far is over at `at`.
+    pub(super) fn cut(&mut self, at: SamplePos) {
+        self.cuts.push_back((self.next_number(), at));
+    }
+
+    /// The next cut before which every utterance has its text.
+    pub(super) fn pass_cut(&mut self) -> Option<SamplePos> {
+        self.cuts.pop_front_if(|(number, _)| *number <= self.first).map(|(_, at)| at)
+    }
+
+    /// Gives up all of them. Answers to what was asked of them find none.
+    pub(super) fn clear(&mut self) {
+        self.first = self.next_number();
+        self.utterances.clear();
+        self.cuts.clear();
+    }
+}
