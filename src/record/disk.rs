@@ -1,4 +1,4 @@
-//! Folders whose names are there after a power cut.
+//! Folders whose names are there after a power cut, and files that one process alone writes.
 
 use std::{
     fs::{self, File},
@@ -21,6 +21,32 @@ impl DiskFailure {
     }
 }
 
+/// A file that may be locked. The lock is let go when it is dropped; closing alone would not do: a child process that is just
+/// being started holds every open file for a moment, with its lock.
+#[derive(Debug)]
+pub(crate) struct Lockable(File);
+
+impl Lockable {
+    pub(crate) const fn new(file: File) -> Self {
+        Self(file)
+    }
+}
+
+impl std::ops::Deref for Lockable {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for Lockable {
+    fn drop(&mut self) {
+        // Where it fails, closing the file does it in most cases.
+        let _closed = self.0.unlock();
+    }
+}
+
 /// Makes `folder` for its owner alone, and syncs its parent so that the name is there after a power cut.
 pub(super) fn make_folder(folder: &Path) -> Result<(), DiskFailure> {
     if folder.is_dir() {
@@ -35,4 +61,24 @@ pub(super) fn make_folder(folder: &Path) -> Result<(), DiskFailure> {
 pub(super) fn sync_folder(folder: &Path) -> Result<(), DiskFailure> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     File::open(folder).and_then(|f| f.sync_all()).map_err(DiskFailure::of(folder, "sync"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_goes_with_its_owner_while_somebody_still_has_the_file_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let owner = Lockable::new(File::create(&path).unwrap());
+        owner.try_lock().unwrap();
+        // As a child process that is being started has it.
+        let inherited = owner.try_clone().unwrap();
+        let next = File::options().write(true).open(&path).unwrap();
+        assert!(next.try_lock().is_err());
+        drop(owner);
+        next.try_lock().unwrap();
+        drop(inherited);
+    }
 }

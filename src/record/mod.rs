@@ -6,7 +6,7 @@
 
 #[cfg(feature = "server")]
 pub mod backup;
-mod disk;
+pub(crate) mod disk;
 pub mod entry;
 pub mod export;
 pub mod keys;

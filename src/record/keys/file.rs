@@ -18,7 +18,7 @@ use super::{
 use crate::{
     domain::id::HearingId,
     record::{
-        disk::{DiskFailure, make_folder, sync_folder},
+        disk::{DiskFailure, Lockable, make_folder, sync_folder},
         seal::KeyId,
     },
 };
@@ -41,7 +41,7 @@ pub(super) struct KeyFile {
 
 #[derive(Debug)]
 struct Open {
-    file: File,
+    file: Lockable,
     /// Whether this process alone may write it.
     writes: bool,
     /// Slots that were looked at.
@@ -185,7 +185,7 @@ fn reading<'a>(
         if !begun(&file, path, hearing)? {
             return Ok(None);
         }
-        *open = Some(Open { file, writes: false, slots: 0, index: HashMap::new(), damaged: None });
+        *open = Some(Open { file: Lockable::new(file), writes: false, slots: 0, index: HashMap::new(), damaged: None });
     }
     Ok(open.as_mut())
 }
@@ -212,6 +212,7 @@ fn writing<'a>(
         .mode(0o600)
         .open(path)
         .map_err(fail("open"))?;
+    let file = Lockable::new(file);
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(KeyError::AlreadyOpen { path: path.to_owned() }),

@@ -1,6 +1,6 @@
 //! Writes frames one after another: seals, chains, syncs.
 
-use std::{fs::File, io, os::unix::fs::FileExt, path::PathBuf, sync::Arc};
+use std::{io, os::unix::fs::FileExt, path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     domain::{change::IntervalClass, id::HearingId, time::SamplePos},
     record::{
+        disk::Lockable,
         keys::{
             KeyStore,
             key::{Key, TAG_BYTES},
@@ -25,7 +26,7 @@ use crate::{
 /// What writes frames to one file.
 #[derive(Debug)]
 pub(super) struct Pen {
-    pub(super) file: Arc<File>,
+    pub(super) file: Arc<Lockable>,
     pub(super) path: PathBuf,
     pub(super) hearing: HearingId,
     pub(super) keys: Arc<KeyStore>,
@@ -93,7 +94,7 @@ pub(super) struct Sealing {
 /// A sync that is to be done, by whatever thread.
 #[derive(Clone, Debug)]
 pub struct PendingSync {
-    file: Arc<File>,
+    file: Arc<Lockable>,
     offset: u64,
     /// How far samples are safe when it is done.
     pub reaches: SamplePos,

@@ -1,7 +1,7 @@
 //! Appends to one journal and recovers it after a crash.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{OpenOptions, TryLockError},
     io,
     os::unix::fs::FileExt,
     path::Path,
@@ -30,7 +30,7 @@ use crate::{
         time::SamplePos,
     },
     record::{
-        disk::{make_folder, sync_folder},
+        disk::{Lockable, make_folder, sync_folder},
         keys::KeyStore,
         seal::{CipherId, KeyId},
     },
@@ -81,6 +81,7 @@ impl JournalWriter {
         }
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(fail("open"))?;
+        let file = Lockable::new(file);
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(MediaError::AlreadyOpen { path: path.to_owned() }),
@@ -103,7 +104,7 @@ impl JournalWriter {
     }
 
     fn begin(
-        file: File,
+        file: Lockable,
         path: &Path,
         opening: &Opening,
         keys: &Arc<KeyStore>,
@@ -137,7 +138,7 @@ impl JournalWriter {
     }
 
     fn resume(
-        file: File,
+        file: Lockable,
         path: &Path,
         opening: &Opening,
         keys: &Arc<KeyStore>,
@@ -163,7 +164,7 @@ impl JournalWriter {
         Ok(writer)
     }
 
-    fn at(file: File, path: &Path, opening: &Opening, keys: &Arc<KeyStore>, version: u16, place: Place) -> Self {
+    fn at(file: Lockable, path: &Path, opening: &Opening, keys: &Arc<KeyStore>, version: u16, place: Place) -> Self {
         let pen = Pen {
             file: Arc::new(file),
             path: path.to_owned(),

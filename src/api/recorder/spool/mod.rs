@@ -13,8 +13,7 @@ mod writing;
 
 use std::{
     collections::VecDeque,
-    fs::{self, File},
-    io,
+    fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -40,6 +39,7 @@ use crate::{
         time::{SamplePos, Span},
     },
     hearing::world::World,
+    record::disk::Lockable,
 };
 
 /// Where the spool lies and what it may take.
@@ -154,7 +154,7 @@ struct Segment {
 /// The spool of one hearing.
 pub struct Spool {
     folder: PathBuf,
-    _lock: File,
+    _lock: Lockable,
     cipher: Cipher,
     world: Arc<dyn World>,
     limit: u64,

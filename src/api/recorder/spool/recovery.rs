@@ -20,6 +20,7 @@ use crate::{
     api::recorder::session::{Absence, Holding},
     domain::{interval::ClassMap, time::SamplePos},
     hearing::world::World,
+    record::disk::Lockable,
 };
 
 /// Opens the spool in the folder: for the hearing of `fresh`, or for the one that it holds.
@@ -84,10 +85,11 @@ pub(super) fn open(
     Ok(spool)
 }
 
-fn lock(folder: &Path) -> Result<File, SpoolError> {
+fn lock(folder: &Path) -> Result<Lockable, SpoolError> {
     let path = folder.join("spool.lock");
     let fail = |source| SpoolError::Io { what: "lock", path: path.clone(), source };
     let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(fail)?;
+    let file = Lockable::new(file);
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(SpoolError::Busy { folder: folder.to_owned() }),
