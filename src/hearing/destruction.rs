@@ -13,9 +13,17 @@ use crate::{
         change::{Change, EntrySeq},
         channel::ChannelSetup,
         id::{ChannelId, HearingId},
+        interval::Steps,
         time::Span,
     },
-    record::{entry::Entry, media::service::ChannelJournal},
+    record::{
+        entry::Entry,
+        media::{
+            MediaError,
+            reader::{Absent, JournalPlace},
+            service::ChannelJournal,
+        },
+    },
 };
 
 /// Destroys what the gate owes. Gives what was destroyed, as the record has it; nothing where nothing was there.
@@ -36,17 +44,44 @@ pub(super) async fn of(
         if !texts.is_empty() {
             parts.store.destroy_texts(hearing, texts.clone()).await?;
         }
-        gate.paid(1);
-        if destroyed.is_empty() && texts.is_empty() {
+        // What was destroyed before a stop that came before the record could be told is told now.
+        let news = !destroyed.is_empty()
+            || !texts.is_empty()
+            || is_untold(parts.journal.place(hearing, setup.id), span, &told_before(&entries, setup.id)).await?;
+        if !news {
+            gate.paid(1);
             continue;
         }
         tracing::warn!(hearing.id = %hearing, channel.id = %setup.id, samples = span.len(), texts = texts.len(), "audio and text were destroyed on an order");
         let change = Change::AudioDestroyed { channel: setup.id, span, class };
         let by = Actor { kind: ActorKind::Service, id: "orders".to_owned() };
         append(parts, hearing, change.clone(), &by, Purpose::Erasure).await?;
+        gate.paid(1);
         told.push(change);
     }
     Ok(told)
+}
+
+/// What the record says was destroyed of a channel.
+fn told_before(entries: &[Entry], channel: ChannelId) -> Steps<bool> {
+    let mut told = Steps::all(false);
+    for entry in entries {
+        if let Change::AudioDestroyed { channel: of, span, .. } = &entry.change
+            && *of == channel
+        {
+            told.set(span.start(), Some(span.end()), true);
+        }
+    }
+    told
+}
+
+/// Whether the journal has destroyed samples in `span` of which the record was not told.
+async fn is_untold(place: JournalPlace, span: Span, told: &Steps<bool>) -> Result<bool, HearingError> {
+    let read = tokio::task::spawn_blocking(move || place.open()?.absent(span));
+    // Nobody aborts it; where it panicked there is nothing to go on with.
+    let absent = read.await.map_err(|_panicked| MediaError::Stopped)??;
+    let gone = absent.into_iter().filter(|(_, why)| *why == Absent::Destroyed);
+    Ok(gone.flat_map(|(gone, _)| told.runs(gone)).any(|(_, known)| !known))
 }
 
 /// Whether an entry is a text that was made of samples of `span`.

@@ -55,10 +55,14 @@ pub(super) fn known_of(channels: &[ChannelSetup], entries: &[Entry]) -> HashMap<
             }
             Change::AudioDestroyed { span, .. } => reading.destroyed(*span),
             Change::SegmentCommitted { segment } => {
-                reading.known.segments.insert(segment.span.start());
+                reading.known.segments.insert(segment.span.start(), segment.span.end());
                 reading.known.uncompared.extend(segment.uncompared.then(|| Segment::clone(segment)));
             }
-            Change::SegmentRevised { segment } => reading.known.uncompared.retain(|known| known.id != segment.id),
+            Change::SegmentRevised { segment } => {
+                reading.known.segments.insert(segment.span.start(), segment.span.end());
+                reading.known.uncompared.retain(|known| known.id != segment.id);
+                reading.known.uncompared.extend(segment.uncompared.then(|| Segment::clone(segment)));
+            }
             Change::ChannelAlarmed { alarm, state, .. } => {
                 reading.known.alarms.retain(|standing| standing != alarm);
                 reading.known.alarms.extend((*state == AlarmState::Began).then_some(*alarm));
@@ -82,7 +86,7 @@ pub(super) fn known_of(channels: &[ChannelSetup], entries: &[Entry]) -> HashMap<
         known.ends.sort_unstable();
         // By way of ticks a segment may begin a sample before the cut that it follows.
         let first = channel.format.rate.sample_at(channel.format.rate.tick_of(start));
-        known.segments.retain(|segment| *segment >= first);
+        known.segments.retain(|segment, _| *segment >= first);
         Some((channel.id, known))
     });
     known.collect()

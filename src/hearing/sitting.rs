@@ -315,6 +315,7 @@ impl Sitting {
                 tracing::warn!(hearing.id = %self.hearing, channel.id = %route.setup.id, %error, "an audio journal could not be synced");
             }
         }
+        self.tell_gaps(parts).await;
         self.end.cancel();
         let mut listeners = self.listeners.lock().await;
         let mut heard = Ok(());
@@ -334,6 +335,22 @@ impl Sitting {
         heard
     }
 
+    /// Tells the record of gaps that it could not take when they came. What cannot be told is logged: a record that takes
+    /// nothing takes no closing either, and a journal that cannot be read keeps its gaps.
+    async fn tell_gaps(&self, parts: &Parts) {
+        let told = async {
+            let entries = all_entries(parts.store.as_ref(), self.hearing).await?;
+            for route in &self.routes {
+                let stored = Span::new(SamplePos::ZERO, *route.durable.borrow()).unwrap_or(Span::EMPTY);
+                gaps::tell(parts, (self.hearing, route.setup.id), route.path.clone(), (stored, &entries)).await?;
+            }
+            Ok::<_, HearingError>(())
+        };
+        if let Err(error) = told.await {
+            tracing::error!(hearing.id = %self.hearing, %error, "the record could not be told of gaps");
+        }
+    }
+
     /// Of what is only recorded: the record says how far it goes, and the journals are let go.
     async fn put_down(&self, parts: &Parts) -> Result<(), HearingError> {
         let by = Actor { kind: ActorKind::Service, id: "recorder".to_owned() };
@@ -347,6 +364,7 @@ impl Sitting {
                 append(parts, self.hearing, stored, &by, Purpose::Collection).await?;
             }
         }
+        self.tell_gaps(parts).await;
         self.end.cancel();
         let mut listeners = self.listeners.lock().await;
         while let Some(ended) = listeners.join_next().await {

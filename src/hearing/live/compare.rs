@@ -7,10 +7,18 @@ use std::{
     thread,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 
 /// How many.
 const THREADS: usize = 2;
+
+/// As many comparisons may hold samples at a time. The others wait, in the order in which they came.
+static TURNS: Semaphore = Semaphore::const_new(THREADS);
+
+/// The turn to compare; `None` never, since nobody closes it.
+pub(super) async fn turn() -> Option<SemaphorePermit<'static>> {
+    TURNS.acquire().await.ok()
+}
 
 type Work = Box<dyn FnOnce() + Send>;
 

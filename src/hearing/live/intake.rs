@@ -288,19 +288,17 @@ impl AudioIn {
             return Err(HearingError::MixedFormats { hearing });
         }
         for index in meant {
-            let route = &self.parts.routes[index];
-            let _turn = route.gate.turn().await;
-            while let Some(left) = Span::new(self.next[index], to).filter(|left| !left.is_empty()) {
-                let (run, class) = route.gate.first_run(left);
-                let why = if class.is_stored() { Absence::Gap } else { absence(class) };
-                self.next[index] = route.journal.skip(run.start(), run.end(), why).await?;
-                if class.is_stored() {
-                    route.journal.sync().await?;
-                    let channel = route.setup.id;
-                    tracing::error!(hearing.id = %hearing, channel.id = %channel, samples = run.len(), "the recorder has a gap");
-                    self.append(Change::AudioMissing { channel, span: run, reason }).await?;
-                }
-            }
+            let route = self.parts.routes[index].clone();
+            let by = Attribution {
+                actor: self.parts.actor.clone(),
+                purpose: Purpose::Collection,
+                at: self.parts.world.now(),
+            };
+            let absent =
+                skip_missing(route, (self.next[index], to), reason, (Arc::clone(&self.parts.store), hearing, by));
+            // What is begun is done, also if the recorder goes away: the journal and the record know of the same gaps.
+            let done = tokio::spawn(absent).await;
+            self.next[index] = done.unwrap_or(Err(HearingError::Stopped { hearing }))?;
         }
         Ok(())
     }
@@ -399,6 +397,28 @@ impl AudioIn {
     pub fn replaced(&self) -> CancellationToken {
         self.parts.replaced.clone()
     }
+}
+
+/// Goes on behind samples that will never come. Gives where.
+async fn skip_missing(
+    route: Route,
+    (mut next, to): (SamplePos, SamplePos),
+    reason: GapReason,
+    (store, hearing, by): (Arc<dyn RecordStore>, HearingId, Attribution),
+) -> Result<SamplePos, HearingError> {
+    let _turn = route.gate.turn().await;
+    while let Some(left) = Span::new(next, to).filter(|left| !left.is_empty()) {
+        let (run, class) = route.gate.first_run(left);
+        let why = if class.is_stored() { Absence::Gap } else { absence(class) };
+        next = route.journal.skip(run.start(), run.end(), why).await?;
+        if class.is_stored() {
+            route.journal.sync().await?;
+            let channel = route.setup.id;
+            tracing::error!(hearing.id = %hearing, channel.id = %channel, samples = run.len(), "the recorder has a gap");
+            store.append(hearing, Change::AudioMissing { channel, span: run, reason }, by.clone()).await?;
+        }
+    }
+    Ok(next)
 }
 
 /// Why nothing is stored of a class.

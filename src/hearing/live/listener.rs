@@ -326,14 +326,17 @@ impl Listener {
     }
 
     fn decode_final(&mut self, heard: HeardUtterance) {
-        let start = self.parts.setup.format.rate.span_at(heard.utterance.span).start();
-        if self.known.segments.contains(&start) {
+        let span = self.parts.setup.format.rate.span_at(heard.utterance.span);
+        let known = self.known.segments.get(&span.start());
+        if known == Some(&span.end()) {
             // Heard before: its text is in the record.
             return;
         }
+        // Where what followed was destroyed, an utterance may end elsewhere than it did.
+        let revises = known.is_some();
         let cancel = CancelFlag::default();
         self.submit_final(&heard, self.pending.next_number(), cancel.clone());
-        self.pending.push(heard, cancel);
+        self.pending.push(heard, revises, cancel);
     }
 
     fn submit_final(&self, heard: &HeardUtterance, number: u64, cancel: CancelFlag) {
@@ -427,11 +430,20 @@ impl Listener {
         while let Some((pending, outcome)) = self.pending.pop_done() {
             let info = self.parts.recognizer.info(Pass::Final);
             let mut segment = compose::segment(self.parts.hearing, &self.parts.setup, &pending.heard, outcome?, info);
-            if self.neighbours.label(&mut segment).await {
+            // In the order of time, since what is read of the others is only read on.
+            let waits = self.uncompared.len();
+            if self.neighbours.label(&mut segment, waits > 0).await {
                 self.uncompared.push_back(segment.clone());
             }
             let (captions, flags) = (segment.captions, segment.flags.iter().map(|f| f.code).collect::<Vec<_>>());
-            self.append(Change::SegmentCommitted { segment: Box::new(segment) }).await?;
+            let segment = Box::new(segment);
+            let revises = pending.revises;
+            self.append(if revises {
+                Change::SegmentRevised { segment }
+            } else {
+                Change::SegmentCommitted { segment }
+            })
+            .await?;
             self.parts.metrics.utterance(captions, flags, pending.ended.elapsed());
         }
         self.pass_cuts().await
@@ -440,8 +452,12 @@ impl Listener {
     /// Compares texts of the record with what has come of other channels since.
     async fn compare_late(&mut self) -> Result<(), HearingError> {
         // Where a channel stays away for very long, the oldest are compared with what there is.
-        let full = self.uncompared.len() > MAX_UNCOMPARED;
-        while let Some(mut segment) = self.uncompared.pop_front_if(|first| full || self.neighbours.know(first)) {
+        let due = |all: &VecDeque<Segment>, neighbours: &Neighbours| {
+            all.len() > MAX_UNCOMPARED || all.front().is_some_and(|first| neighbours.know(first))
+        };
+        while due(&self.uncompared, &self.neighbours)
+            && let Some(mut segment) = self.uncompared.pop_front()
+        {
             self.neighbours.compare(&mut segment).await;
             if !segment.uncompared {
                 self.append(Change::SegmentRevised { segment: Box::new(segment) }).await?;

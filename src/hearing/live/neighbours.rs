@@ -103,13 +103,13 @@ impl Neighbours {
     }
 
     /// Flags what a segment shares with the others, or says in it that this is still to be done: then the answer is true, and
-    /// [`Neighbours::compare`] is to be called when [`Neighbours::know`] all of it.
-    pub(super) async fn label(&mut self, segment: &mut Segment) -> bool {
+    /// [`Neighbours::compare`] is to be called when [`Neighbours::know`] all of it. It is so where earlier ones wait.
+    pub(super) async fn label(&mut self, segment: &mut Segment, others_wait: bool) -> bool {
         self.learn().await;
         if self.doors.len() < 2 {
             return false;
         }
-        if !self.wait(segment).await {
+        if others_wait || !self.wait(segment).await {
             segment.uncompared = true;
             return true;
         }
@@ -143,6 +143,7 @@ impl Neighbours {
     pub(super) async fn compare(&mut self, segment: &mut Segment) {
         self.learn().await;
         segment.uncompared = true;
+        let _turn = compare::turn().await;
         match self.read(segment).await {
             Ok(stored) => {
                 let detectors = Arc::clone(&self.detectors);
@@ -225,12 +226,13 @@ impl Neighbours {
             let pieces = if span.is_empty() { Vec::new() } else { door.reading.read(span).await? };
             let samples = samples_of(setup, span, &pieces);
             let samples = samples.map_err(|source| HearingError::Audio { channel: setup.id, source })?;
-            all.push(Stored { channel: setup.id, rate, second, samples });
+            all.push(Stored::new(setup.id, (rate, second), samples));
+            // No more are held than are compared.
+            if let Some((_, others)) = all.split_first_mut() {
+                others.sort_by(|a, b| b.power.total_cmp(&a.power).then(a.channel.cmp(&b.channel)));
+            }
+            all.truncate(1 + MOST_OTHERS);
         }
-        if let Some((_, others)) = all.split_first_mut() {
-            others.sort_by(|a, b| b.power().total_cmp(&a.power()).then(a.channel.cmp(&b.channel)));
-        }
-        all.truncate(1 + MOST_OTHERS);
         Ok(all)
     }
 }
@@ -241,14 +243,16 @@ struct Stored {
     rate: SampleRate,
     second: u64,
     samples: Vec<f32>,
+    /// The mean power.
+    power: f64,
 }
 
 impl Stored {
-    /// The mean power.
-    fn power(&self) -> f64 {
+    fn new(channel: ChannelId, (rate, second): (SampleRate, u64), samples: Vec<f32>) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "samples of half a minute")]
-        let count = self.samples.len().max(1) as f64;
-        self.samples.iter().map(|s| f64::from(*s) * f64::from(*s)).sum::<f64>() / count
+        let count = samples.len().max(1) as f64;
+        let power = samples.iter().map(|s| f64::from(*s) * f64::from(*s)).sum::<f64>() / count;
+        Self { channel, rate, second, samples, power }
     }
 
     fn around(self) -> Result<Around, AudioError> {

@@ -1,7 +1,7 @@
 //! What a listener is given: its channel, what it works with, and what the record holds already.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -76,8 +76,8 @@ pub(in crate::hearing) struct Known {
     pub(in crate::hearing) start: SamplePos,
     /// Where the input ended after that, in order.
     pub(in crate::hearing) cuts: VecDeque<SamplePos>,
-    /// Where utterances with text begin.
-    pub(in crate::hearing) segments: HashSet<SamplePos>,
+    /// Where utterances with text begin, and where they end.
+    pub(in crate::hearing) segments: HashMap<SamplePos, SamplePos>,
     /// How far the record says that audio is stored.
     pub(in crate::hearing) recorded: SamplePos,
     /// Every end of input, in ascending order.

@@ -18,6 +18,8 @@ pub(super) struct Pending {
     /// `None` while it is being decoded.
     pub(super) outcome: Option<Result<Hypothesis, AsrError>>,
     pub(super) retried: bool,
+    /// Whether the record holds a text of it that ends elsewhere.
+    pub(super) revises: bool,
     pub(super) cancel: CancelFlag,
     /// When its endpoint was found, for the metrics alone.
     pub(super) ended: Instant,
@@ -59,9 +61,9 @@ impl Queue {
     }
 
     /// Takes in the next utterance.
-    pub(super) fn push(&mut self, heard: HeardUtterance, cancel: CancelFlag) {
+    pub(super) fn push(&mut self, heard: HeardUtterance, revises: bool, cancel: CancelFlag) {
         let ended = Instant::now();
-        self.utterances.push_back(Pending { heard, outcome: None, retried: false, cancel, ended });
+        self.utterances.push_back(Pending { heard, outcome: None, retried: false, revises, cancel, ended });
     }
 
     /// The utterance with this number, as long as it waits.

@@ -291,31 +291,79 @@ async fn a_late_order_destroys_samples_and_text_and_the_rest_is_as_if_it_had_com
     }
 }
 
+/// An order is in the record, as much of it is carried out, and then the power goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum CarriedOut {
+    Nothing,
+    Samples,
+    SamplesAndTexts,
+}
+
 #[tokio::test]
 async fn an_order_that_a_crash_interrupted_is_carried_out_at_the_next_start() {
-    let folder = TempDir::new().unwrap();
-    let hearing = {
+    for carried_out in [CarriedOut::Nothing, CarriedOut::Samples, CarriedOut::SamplesAndTexts] {
+        let folder = TempDir::new().unwrap();
+        let hearing = {
+            let hearings = hearings(&folder);
+            let hearing = opened(&hearings).await;
+            let mut stream = hearings.stream(hearing, "", by()).await.unwrap();
+            stream.audio.audio(1, None, &voice(0, 64_000)).await.unwrap();
+            let end = stream.audio.finish().await.unwrap()[0].1;
+            stream.channels[0].settled.wait_for(|at| *at >= end).await.unwrap();
+            let Request { end, class, order, .. } = request(at(1_000), Some(50_000), IntervalClass::OffRecord);
+            let (channel, first_sample) = (ChannelId::new(1).unwrap(), SamplePos::new(1_000));
+            let began = Change::IntervalBegan { channel, first_sample, class, end, order: Some(order) };
+            append(&hearings.parts, hearing, began, &by(), Purpose::Alteration).await.unwrap();
+            if carried_out != CarriedOut::Nothing {
+                let sitting = Arc::clone(&hearings.live().get(&hearing).unwrap().sitting);
+                let journal = &sitting.get().unwrap().routes()[0].journal;
+                journal.destroy(Span::new(first_sample, SamplePos::new(50_000)).unwrap()).await.unwrap();
+            }
+            if carried_out == CarriedOut::SamplesAndTexts {
+                let texts = hearings.parts.store.entries_named(hearing, "segment_committed").await.unwrap();
+                let texts: Vec<_> = texts.iter().map(|text| text.seq).collect();
+                assert_eq!(texts.len(), 1);
+                hearings.parts.store.destroy_texts(hearing, texts).await.unwrap();
+            }
+            crash(&hearings, hearing).await;
+            hearing
+        };
+        let hearings = hearings(&folder);
+        hearings.recover().await.unwrap();
+        let destroyed = hearings.parts.store.entries_named(hearing, "audio_destroyed").await.unwrap();
+        assert_eq!(destroyed.len(), 1, "{carried_out:?}");
+        let pieces: Vec<_> = stored(&hearings, hearing, 64_000).iter().map(|p| (p.0, p.1)).collect();
+        assert_eq!(pieces, [(0, 1_000), (50_000, 64_000)], "{carried_out:?}");
+        hearings.close(hearing, by()).await.unwrap();
+        let heard: Vec<_> = segments(&hearings, hearing).await.iter().map(|s| (s.0, s.1)).collect();
+        assert_eq!(heard, [(0, 1_000), (50_000, 64_000)], "{carried_out:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_stands_beside_what_is_destroyed_keeps_its_text_to_the_sample() {
+    // Loud for longer than an utterance may be, so that it is cut; then the order destroys from shortly behind the cut on.
+    let loud = voice(0, 40 * 16_000);
+    let cut = {
+        let folder = TempDir::new().unwrap();
         let hearings = hearings(&folder);
         let hearing = opened(&hearings).await;
         let mut stream = hearings.stream(hearing, "", by()).await.unwrap();
-        stream.audio.audio(1, None, &voice(0, 64_000)).await.unwrap();
-        let end = stream.audio.finish().await.unwrap()[0].1;
-        stream.channels[0].settled.wait_for(|at| *at >= end).await.unwrap();
-        // The order is in the record, and then the power goes.
-        let Request { end, class, order, .. } = request(at(1_000), Some(50_000), IntervalClass::OffRecord);
-        let (channel, first_sample) = (ChannelId::new(1).unwrap(), SamplePos::new(1_000));
-        let began = Change::IntervalBegan { channel, first_sample, class, end, order: Some(order) };
-        append(&hearings.parts, hearing, began, &by(), Purpose::Alteration).await.unwrap();
-        crash(&hearings, hearing).await;
-        hearing
+        stream.audio.audio(1, None, &loud).await.unwrap();
+        drop(stream);
+        hearings.close(hearing, by()).await.unwrap();
+        segments(&hearings, hearing).await[0].1
     };
+    let ordered = cut + 8_000;
+    let folder = TempDir::new().unwrap();
     let hearings = hearings(&folder);
-    hearings.recover().await.unwrap();
-    let destroyed = hearings.parts.store.entries_named(hearing, "audio_destroyed").await.unwrap();
-    assert_eq!(destroyed.len(), 1);
-    let pieces: Vec<_> = stored(&hearings, hearing, 64_000).iter().map(|p| (p.0, p.1)).collect();
-    assert_eq!(pieces, [(0, 1_000), (50_000, 64_000)]);
+    let hearing = opened(&hearings).await;
+    let mut stream = hearings.stream(hearing, "", by()).await.unwrap();
+    stream.audio.audio(1, None, &loud).await.unwrap();
+    let end = stream.audio.finish().await.unwrap()[0].1;
+    stream.channels[0].settled.wait_for(|at| *at >= end).await.unwrap();
+    order(&hearings, hearing, request(at(ordered), Some(40 * 16_000), IntervalClass::OffRecord)).await;
     hearings.close(hearing, by()).await.unwrap();
-    let heard: Vec<_> = segments(&hearings, hearing).await.iter().map(|s| (s.0, s.1)).collect();
-    assert_eq!(heard, [(0, 1_000), (50_000, 64_000)]);
+    let accounts = accounts(&hearings, hearing).await;
+    assert_eq!(accounts, [(0, ordered, Account::Speech), (ordered, 40 * 16_000, Account::OffRecord)]);
 }
