@@ -207,6 +207,78 @@ async fn a_closed_session_cuts_off_who_has_no_token_and_nobody_else() {
     }
 }
 
+/// How much of the samples from 80,000 up to 160,000 a stream is told.
+#[derive(Default)]
+struct Told {
+    texts: usize,
+    /// Partials, and beginnings of speech.
+    live: usize,
+}
+
+impl Told {
+    /// Listens until `enough`, or to the end.
+    async fn listen(&mut self, stream: &mut Open, enough: impl Fn(&Out) -> bool) {
+        let within = |span: Option<pb::Span>| span.is_some_and(|s| s.start_sample < 160_000 && s.end_sample > 80_000);
+        while let Some(said) = stream.next().await {
+            match &said {
+                Out::Final(text) => self.texts += usize::from(within(text.segment.as_ref().unwrap().span)),
+                Out::Partial(partial) => self.live += usize::from(within(partial.span)),
+                Out::SpeechBegan(began) => self.live += usize::from((80_000..160_000).contains(&began.first_sample)),
+                _ => {}
+            }
+            if enough(&said) {
+                return;
+            }
+        }
+    }
+
+    /// All that a stream is told that sends nothing.
+    async fn of(session: &mut Session, start: pb::StreamStart) -> Self {
+        let mut stream = Open::new(&mut session.client, vec![In::Start(start)]).await.unwrap();
+        stream.requests = tokio::sync::mpsc::channel(1).0;
+        let mut told = Self::default();
+        told.listen(&mut stream, |_| false).await;
+        told
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_without_the_token_is_not_sent_what_is_said_in_closed_session() {
+    let server = ScriptedServer::start().await;
+    for shows in [false, true] {
+        let mut session = Session::begin(&server).await;
+        let (hearing, token) = (session.hearing.clone(), session.token.clone());
+        let start = |after| pb::StreamStart {
+            hearing_id: hearing.clone(),
+            results_after_seq: after,
+            resume_token: if shows { token.clone() } else { String::new() },
+            partials: true,
+        };
+        session.end().await;
+        // One that claims to know what is not there yet is told of orders all the same.
+        session.stream = Open::new(&mut session.client, vec![In::Start(start(Some(u64::MAX)))]).await.unwrap();
+        session.order(80_000, pb::IntervalClass::Sealed).await;
+        session.ordered().await;
+        session.order(160_000, pb::IntervalClass::Open).await;
+        session.ordered().await;
+        let mut told = Told::default();
+        for second in 1..=30 {
+            session.speak(1).await;
+            // No faster than it is stored, so that what is heard counts as said just now.
+            let stored = |said: &Out| matches!(said, Out::Stored(s) if s.durable_through_sample == second * 8_000);
+            told.listen(&mut session.stream, stored).await;
+        }
+        session.stream.requests = tokio::sync::mpsc::channel(1).0;
+        told.listen(&mut session.stream, |_| false).await;
+        let Told { texts, live } = told;
+        assert_eq!((texts > 0, live > 0), (shows, shows), "{texts} texts and {live} beginnings");
+        // Who comes later gets what was missed, and of that nothing more than who was there.
+        let texts = Told::of(&mut session, start(Some(0))).await.texts;
+        assert_eq!(texts > 0, shows, "{texts} texts");
+        assert_eq!(Told::of(&mut session, start(None)).await.texts, 0, "only what comes");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_cannot_be_carried_out_is_refused_with_the_reason() {
     let server = ScriptedServer::start().await;

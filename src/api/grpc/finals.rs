@@ -8,11 +8,7 @@ use super::{convert, entries, pb};
 use crate::{
     api::status::status,
     domain::channel::ChannelSetup,
-    hearing::{
-        follow::Follower,
-        live::{LiveEvent, Partial},
-        sight::Sight,
-    },
+    hearing::{follow::Follower, live::LiveEvent, sight::Sight},
 };
 
 /// Sends what a watcher asked for until the hearing is closed, the watcher goes, or the server stops.
@@ -33,7 +29,7 @@ pub(super) async fn watch(
             () = outbox.closed() => return,
             next = follower.next() => match next {
                 Ok(Some(entry)) => {
-                    sight.follow(&entry.change);
+                    sight.follow(&entry);
                     let shut = sight.is_shut_by(&entry.change);
                     let shown = Kind::Entry(entries::entry(&entry, &channels, &sight));
                     if shut {
@@ -47,11 +43,10 @@ pub(super) async fn watch(
                 Ok(None) => return,
                 Err(error) => Err(status(&error)),
             },
-            partial = heard(&mut events) => match partial {
-                Some(partial) if sight.shows_span(partial.channel, partial.span) => {
-                    Ok(Kind::Partial(convert::partial(&partial)))
-                }
-                Some(_) | None => continue,
+            event = heard(&mut events) => match event {
+                Some(event @ LiveEvent::Partial(_)) if !sight.shows_event(&event, &follower) => continue,
+                Some(LiveEvent::Partial(partial)) => Ok(Kind::Partial(convert::partial(&partial))),
+                Some(LiveEvent::SpeechBegan { .. }) | None => continue,
             },
             () = draining.cancelled() => Err(Status::unavailable("the server is stopping: watch again from your last entry")),
         };
@@ -63,12 +58,12 @@ pub(super) async fn watch(
     }
 }
 
-/// The next partial, never without listeners; `None` for another event, or after some were missed.
-async fn heard(events: &mut Option<broadcast::Receiver<LiveEvent>>) -> Option<Box<Partial>> {
+/// The next live event, never without listeners; `None` after some were missed.
+pub(super) async fn heard(events: &mut Option<broadcast::Receiver<LiveEvent>>) -> Option<LiveEvent> {
     let Some(receiver) = events else { return std::future::pending().await };
     match receiver.recv().await {
-        Ok(LiveEvent::Partial(partial)) => Some(partial),
-        Ok(LiveEvent::SpeechBegan { .. }) | Err(broadcast::error::RecvError::Lagged(_)) => None,
+        Ok(event) => Some(event),
+        Err(broadcast::error::RecvError::Lagged(_)) => None,
         Err(broadcast::error::RecvError::Closed) => {
             *events = None;
             None
