@@ -81,6 +81,12 @@ impl Follower {
         if self.page.is_empty() { Ok(None) } else { self.next().await }
     }
 
+    /// Whether every entry was given that is in the record.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.page.is_empty() && (self.ended || !self.stale && !self.news.has_changed().unwrap_or(false))
+    }
+
     async fn turn_page(&mut self) -> Result<(), RecordError> {
         self.news.mark_unchanged();
         self.page = self.store.entries(self.hearing, self.after, PAGE).await?.into();

@@ -147,6 +147,21 @@ pub enum HearingError {
         /// What was sent.
         found: SamplePos,
     },
+    /// A position that no recorder comes to.
+    #[error(
+        "channel {channel} is at sample {}: sample {} is more than {} days ahead, which no recorder is; nothing of the message is stored, send it with the right position",
+        next.index(),
+        found.index(),
+        live::intake::MOST_DAYS_AHEAD
+    )]
+    TooFar {
+        /// The channel.
+        channel: ChannelId,
+        /// The next sample.
+        next: SamplePos,
+        /// What was named.
+        found: SamplePos,
+    },
     /// A reading of a clock that cannot be one.
     #[error("channel {channel} is at sample {}: a clock is not read at sample {}", next.index(), found.index())]
     Clock {
@@ -210,6 +225,7 @@ impl Fault for HearingError {
             | Self::UnknownLanguage { .. }
             | Self::NotInRecording { .. }
             | Self::Clock { .. }
+            | Self::TooFar { .. }
             | Self::Reference { .. } => FaultKind::Invalid,
             Self::Streaming { .. } | Self::Closed { .. } | Self::OutOfOrder { .. } | Self::NotRecordOnly { .. } => {
                 FaultKind::Conflict

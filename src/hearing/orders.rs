@@ -205,6 +205,43 @@ mod tests {
     }
 
     #[test]
+    fn an_order_by_sample_of_the_first_channel_is_the_same_instant_on_all() {
+        let label = |text: &str| crate::domain::channel::Label::try_from(text.to_owned()).unwrap();
+        let rate = |hz: u32| SampleRate::try_from(hz).unwrap();
+        let request = |start, end| Request {
+            channel: None,
+            start,
+            end,
+            class: IntervalClass::OffRecord,
+            order: Order { by: label("judge 7"), reason: label("counsel") },
+        };
+        // An hour, and a second and a sample after it, by the clock of a channel of 16 kHz.
+        let ordered = request(Start::At(at(57_600_000)), Some(at(57_616_001)));
+        for (hz, first, end) in [
+            (16_000, 57_600_000, 57_616_001),
+            (8_000, 28_800_000, 28_808_000),
+            (44_100, 158_760_000, 158_804_102),
+            (48_000, 172_800_000, 172_848_003),
+            (192_000, 691_200_000, 691_392_012),
+        ] {
+            assert_eq!(ordered.at(rate(16_000), rate(hz), at(5)), (at(first), Some(at(end))), "{hz} Hz");
+        }
+        // Where no sample is at that time, the one before: never later, and less than a sample away.
+        for named in [8_000, 11_025, 44_100, 96_000] {
+            for other in [8_000, 16_000, 44_100, 48_000] {
+                for n in [1_u64, 99, 44_101, 999_999_937] {
+                    let (here, _) = request(Start::At(at(n)), None).at(rate(named), rate(other), at(5));
+                    let (named, other) = (u128::from(named), u128::from(other));
+                    let (wanted, got) = (u128::from(n) * other, u128::from(here.index()) * named);
+                    assert!(got <= wanted && wanted - got < named, "{n} at {named} Hz is {here:?} at {other} Hz");
+                }
+            }
+        }
+        // For now, each goes on where it stands.
+        assert_eq!(request(Start::Now, None).at(rate(16_000), rate(48_000), at(5)), (at(5), None));
+    }
+
+    #[test]
     fn what_was_sealed_is_not_opened_and_what_was_not_stored_does_not_come_back() {
         let mut classes = ClassMap::default();
         classes.set(at(10), Some(at(20)), IntervalClass::Sealed);

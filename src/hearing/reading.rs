@@ -12,7 +12,6 @@ use crate::{
     domain::{
         change::EntrySeq,
         id::{ChannelId, HearingId},
-        interval::Classes,
     },
     record::{
         entry::Entry,
@@ -89,10 +88,7 @@ impl Hearings {
     /// [`HearingError::Token`] for a wrong one, and what the record says.
     pub async fn sight(&self, hearing: HearingId, token: &str) -> Result<Sight, HearingError> {
         if token.is_empty() {
-            let mut classes = Classes::default();
-            let intervals = self.parts.store.entries_named(hearing, "interval_began").await?;
-            intervals.iter().for_each(|entry| classes.follow(&entry.change));
-            return Ok(Sight::open(classes));
+            return Ok(Sight::open(&self.parts.store.entries_named(hearing, "interval_began").await?));
         }
         check_token(hearing, &self.parts.store.entries(hearing, EntrySeq::START, 1).await?, token)?;
         Ok(Sight::whole())

@@ -55,6 +55,22 @@ pub(crate) fn hold(data: &Path, hearing: &str, voices: &[Voice], through: &[u64]
     torn
 }
 
+/// Opens the journal of a voice with its keys: of the samples between `from` and `to` there is none, and those around them are
+/// there.
+pub(crate) fn destroyed(data: &Path, hearing: &str, voice: &Voice, (from, to): (u64, u64)) {
+    let keys = vivavoce::app::keys(data);
+    let mut reader = JournalReader::open(&path(data, hearing, voice.number), &keys).unwrap();
+    let whole = Span::new(SamplePos::ZERO, SamplePos::new(voice.length)).unwrap();
+    let mut there = 0;
+    for piece in reader.read_span(whole).unwrap() {
+        let (first, end) = (piece.span.start().index(), piece.span.end().index());
+        assert!(end <= from || first >= to, "samples from {first} up to {end} open with the keys");
+        assert!(piece.bytes == voice.bytes(first, end), "other samples from {first} up to {end}");
+        there += end - first;
+    }
+    assert_eq!(there, voice.length - (to - from), "the rest is there");
+}
+
 /// Whether the first `end` samples of the journal are those of the voice.
 fn same(path: &Path, keys: &Arc<KeyStore>, voice: &Voice, end: u64) {
     let mut reader = JournalReader::open(path, keys).unwrap();

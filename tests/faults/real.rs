@@ -92,19 +92,24 @@ async fn engines_harmed(voices: Vec<Voice>, expected: Arc<Vec<pb::Segment>>) {
     assert!(!engines.is_empty(), "the engine runs in processes of its own");
     let server = served.pid().as_raw_nonzero().get();
     let due = std::sync::Mutex::new(due);
+    // How many processes each harm reached.
+    let harmed = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let reached = Arc::clone(&harmed);
     recorder.on_stored = Some(Arc::new(move |at| {
         let mut due = due.lock().unwrap();
         if due.first().is_some_and(|(from, _)| at >= *from) {
             let (_, harm) = due.remove(0);
             // One of them may be on its way back from the harm before.
             let engines = crate::process::children(server);
-            for engine in engines {
-                let _gone = kill_process(engine, harm);
-            }
+            let signalled = engines.into_iter().filter(|engine| kill_process(*engine, harm).is_ok()).count();
+            reached.lock().unwrap().push((harm, signalled));
         }
     }));
     let texts = recorder.finish(served.address).await;
     same(&texts, &expected);
+    let harmed = harmed.lock().unwrap().clone();
+    assert_eq!(harmed.len(), 3, "every harm was done: {harmed:?}");
+    assert!(harmed.iter().all(|(_, engines)| *engines > 0), "each reached an engine: {harmed:?}");
     assert!(recorder.slowest < ACKNOWLEDGED, "samples waited {:?} for their acknowledgement", recorder.slowest);
     served.stop();
     let lengths: Vec<u64> = voices.iter().map(|v| v.length).collect();

@@ -411,6 +411,27 @@ impl Recorder {
         self.entries(address).await.into_iter().filter_map(segment).collect()
     }
 
+    /// Follows the record until the service is on its normal step again; gives the steps it took, down and up.
+    pub(crate) async fn steps_up(&self, address: SocketAddr) -> Vec<u32> {
+        let hearing_id = self.hearing.clone();
+        let request = pb::WatchHearingRequest {
+            hearing_id,
+            resume_token: self.token.clone(),
+            ..pb::WatchHearingRequest::default()
+        };
+        let mut watched = connect(address).await.watch_hearing(request).await.unwrap().into_inner();
+        let mut steps = Vec::new();
+        while steps.last() != Some(&0) {
+            let message = within("the way up", watched.message()).await.unwrap().expect("the hearing is open");
+            if let Some(pb::watch_hearing_response::Kind::Entry(entry)) = message.kind
+                && let Some(pb::record_entry::Change::LoadStepped(stepped)) = entry.change
+            {
+                steps.push(stepped.step);
+            }
+        }
+        steps
+    }
+
     /// Every entry of the record.
     pub(crate) async fn entries(&self, address: SocketAddr) -> Vec<pb::RecordEntry> {
         let (mut client, mut record, mut after_seq) = (connect(address).await, Vec::new(), 0);

@@ -14,7 +14,7 @@ use vivavoce::api::grpc::pb;
 
 use crate::{
     dice::Dice,
-    kills,
+    journals, kills,
     process::Served,
     recorder::{Left, Recorder, Until},
     server::Settings,
@@ -85,7 +85,7 @@ impl Trial {
     }
 
     /// Everything is over; nothing of the phrase is left.
-    async fn nothing_is_left(mut self) {
+    async fn nothing_is_left(mut self) -> tempfile::TempDir {
         let texts = self.recorder.finish(self.served.address).await;
         assert!(texts.len() > 3, "other things were said: {} texts", texts.len());
         assert!(texts.iter().all(|text| !text.text.contains(WORD)), "the word is in the record");
@@ -99,6 +99,7 @@ impl Trial {
         let settings = Settings::under(self.folder.path().join("data"));
         kills::serve(&settings, &self.folder.path().join("said")).stop();
         needles.are_nowhere(self.folder.path());
+        self.folder
     }
 }
 
@@ -107,7 +108,7 @@ async fn not_recorded(seed: u64) {
     let trial = Trial::new(seed, [vec![(8, 11)], vec![(9, 12)]]).await;
     trial.order(1, pb::IntervalClass::OffRecord).await.unwrap();
     trial.order(2, pb::IntervalClass::Muted).await.unwrap();
-    trial.nothing_is_left().await;
+    drop(trial.nothing_is_left().await);
 }
 
 /// The order comes when the phrase is stored and has its text. Tells whether the server takes such orders.
@@ -125,7 +126,10 @@ async fn late(seed: u64, tell: tokio::sync::oneshot::Sender<bool>) {
     let _told = tell.send(true);
     // What it heard of it is gone from the record; it may not expect to see it again.
     trial.recorder.texts.retain(|_, text| !text.text.contains(WORD));
-    trial.nothing_is_left().await;
+    let (hearing, voice) = (trial.recorder.hearing.clone(), trial.recorder.voices[0].clone());
+    let folder = trial.nothing_is_left().await;
+    // A search of sealed files finds nothing in any case: whoever has the keys finds nothing either.
+    journals::destroyed(&folder.path().join("data"), &hearing, &voice, voice.canaries[0]);
 }
 
 /// What of the phrase is looked for.

@@ -36,6 +36,9 @@ const TOO_SLOW: f64 = 4.0;
 /// The longest that samples may wait for their acknowledgement.
 const ACKNOWLEDGED: Duration = Duration::from_secs(2);
 
+/// How late text must at least have been by the stream's own word: from here on the service takes the last step.
+const LATE_MS: u64 = 20_000;
+
 pub(crate) async fn run(scale: Scale) -> Tally {
     let mut tally = Tally::default();
     let voices = sound::four(scale.seed ^ 4, SECONDS);
@@ -103,9 +106,14 @@ async fn overloaded(voices: Vec<Voice>, expected: Vec<pb::Segment>, times: u32, 
     assert!(recorder.slowest < ACKNOWLEDGED, "{}", waits.told());
     let (heard, all) = (recorder.record(served.address).await.len(), expected.len());
     assert!(heard < all / 2, "{heard} of {all} texts are there already: it was not too slow");
+    assert!(recorder.latest_ms > LATE_MS, "the stream said that text is {} ms late at most", recorder.latest_ms);
     ladder(&recorder, served.address, times).await;
     served.signal(Signal::USR1);
     recorder.pace = Pace::Ahead(60);
+    let left = recorder.stream(served.address, Until::Finished).await;
+    assert!(matches!(left, Left::Finished), "{left:?}");
+    let steps = recorder.steps_up(served.address).await;
+    assert!(steps.windows(2).all(|w| w[1] > w[0] || w[1] + 1 == w[0]), "up again step by step: {steps:?}");
     assert!(recorder.finish(served.address).await == expected, "the text is another");
     served.stop();
     let lengths: Vec<u64> = voices.iter().map(|v| v.length).collect();

@@ -1,6 +1,9 @@
 //! Orders about what is recorded, and the accounts, as clients of the service see them.
 
-use tonic::{Code, transport::Channel};
+use tonic::{
+    Code,
+    transport::{Channel, Endpoint},
+};
 use vivavoce::api::grpc::pb::{
     self, record_entry::Change as Entry, stream_request::Kind as In, stream_response::Kind as Out,
     transcription_client::TranscriptionClient, watch_hearing_response::Kind as Seen,
@@ -204,6 +207,174 @@ async fn a_closed_session_cuts_off_who_has_no_token_and_nobody_else() {
         }
         // From the beginning of the record, it meets the closed session again.
         assert_eq!(ended, Some(Code::PermissionDenied));
+    }
+}
+
+/// A client that takes next to nothing that it did not ask for.
+async fn narrow(server: &ScriptedServer) -> TranscriptionClient<Channel> {
+    let endpoint = Endpoint::from_shared(server.url()).unwrap().initial_stream_window_size(16);
+    TranscriptionClient::new(endpoint.connect().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_that_does_not_read_is_cut_when_a_closed_session_begins() {
+    let server = ScriptedServer::start().await;
+    let mut session = Session::begin(&server).await;
+    let watch = |token: &str| pb::WatchHearingRequest {
+        hearing_id: session.hearing.clone(),
+        resume_token: token.to_owned(),
+        ..Default::default()
+    };
+    let mut client = narrow(&server).await;
+    let mut public = client.watch_hearing(watch("")).await.unwrap().into_inner();
+    let mut court = client.watch_hearing(watch(&session.token)).await.unwrap().into_inner();
+    session.speak(30).await;
+    // Texts are in the record, and the first wait for the watchers.
+    session.stream.send(In::Marker(pb::Marker { id: 1 })).await;
+    let mut texts = 0;
+    while texts < 3 {
+        texts += usize::from(matches!(session.stream.next().await.unwrap(), Out::Final(_)));
+    }
+    session.order(0, pb::IntervalClass::Sealed).await;
+    session.ordered().await;
+    session.speak(10).await;
+    session.finish("").await;
+    let text = |message: pb::WatchHearingResponse| {
+        matches!(message.kind, Some(Seen::Entry(pb::RecordEntry { change: Some(Entry::Segment(_)), .. })))
+    };
+    let refused = loop {
+        match public.message().await {
+            Ok(Some(message)) => assert!(!text(message), "sealed text was sent after the order"),
+            Ok(None) => panic!("the watch ended without a word"),
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
+    let mut seen = 0;
+    while let Some(message) = court.message().await.unwrap() {
+        seen += usize::from(text(message));
+    }
+    assert!(seen >= texts, "who may stay misses nothing: {seen} of {texts}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_nothing_slows_no_recorder() {
+    const SECONDS: u64 = 120;
+    let server = ScriptedServer::start().await;
+    let mut session = Session::begin(&server).await;
+    let mut client = narrow(&server).await;
+    let watch = pb::WatchHearingRequest {
+        hearing_id: session.hearing.clone(),
+        resume_token: session.token.clone(),
+        ..Default::default()
+    };
+    let _watched = client.watch_hearing(watch).await.unwrap();
+    // The recorder of another hearing reads nothing either.
+    let silent = Session::begin(&server).await;
+    let start = pb::StreamStart {
+        hearing_id: silent.hearing.clone(),
+        resume_token: silent.token.clone(),
+        partials: true,
+        ..Default::default()
+    };
+    let mut silent = Session { stream: Open::new(&mut client, vec![In::Start(start)]).await.unwrap(), ..silent };
+    let stored = |hearing: &str| {
+        let hearing = hearing.parse().unwrap();
+        let hearings = std::sync::Arc::clone(&server.hearings);
+        async move { hearings.ledger(hearing).await.unwrap().0[0].length() }
+    };
+    for second in 1..=SECONDS {
+        let acknowledged = async {
+            silent.speak(1).await;
+            session.speak(1).await;
+            while !matches!(session.stream.next().await.unwrap(), Out::Stored(s) if s.durable_through_sample == second * 8_000)
+            {
+            }
+        };
+        let long = std::time::Duration::from_secs(30);
+        tokio::time::timeout(long, acknowledged).await.expect("the acknowledgements go on");
+    }
+    session.end().await;
+    // What the silent one sent is stored too: it waits for nobody to read its results.
+    let hearing = silent.hearing.clone();
+    session.client.close_hearing(pb::CloseHearingRequest { hearing_id: session.hearing.clone() }).await.unwrap();
+    let all = async {
+        while stored(&hearing).await < SECONDS * 8_000 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), all).await.expect("all of it is stored");
+}
+
+/// How much of the samples from 80,000 up to 160,000 a stream is told.
+#[derive(Default)]
+struct Told {
+    texts: usize,
+    /// Partials, and beginnings of speech.
+    live: usize,
+}
+
+impl Told {
+    /// Listens until `enough`, or to the end.
+    async fn listen(&mut self, stream: &mut Open, enough: impl Fn(&Out) -> bool) {
+        let within = |span: Option<pb::Span>| span.is_some_and(|s| s.start_sample < 160_000 && s.end_sample > 80_000);
+        while let Some(said) = stream.next().await {
+            match &said {
+                Out::Final(text) => self.texts += usize::from(within(text.segment.as_ref().unwrap().span)),
+                Out::Partial(partial) => self.live += usize::from(within(partial.span)),
+                Out::SpeechBegan(began) => self.live += usize::from((80_000..160_000).contains(&began.first_sample)),
+                _ => {}
+            }
+            if enough(&said) {
+                return;
+            }
+        }
+    }
+
+    /// All that a stream is told that sends nothing.
+    async fn of(session: &mut Session, start: pb::StreamStart) -> Self {
+        let mut stream = Open::new(&mut session.client, vec![In::Start(start)]).await.unwrap();
+        stream.requests = tokio::sync::mpsc::channel(1).0;
+        let mut told = Self::default();
+        told.listen(&mut stream, |_| false).await;
+        told
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_without_the_token_is_not_sent_what_is_said_in_closed_session() {
+    let server = ScriptedServer::start().await;
+    for shows in [false, true] {
+        let mut session = Session::begin(&server).await;
+        let (hearing, token) = (session.hearing.clone(), session.token.clone());
+        let start = |after| pb::StreamStart {
+            hearing_id: hearing.clone(),
+            results_after_seq: after,
+            resume_token: if shows { token.clone() } else { String::new() },
+            partials: true,
+        };
+        session.end().await;
+        // One that claims to know what is not there yet is told of orders all the same.
+        session.stream = Open::new(&mut session.client, vec![In::Start(start(Some(u64::MAX)))]).await.unwrap();
+        session.order(80_000, pb::IntervalClass::Sealed).await;
+        session.ordered().await;
+        session.order(160_000, pb::IntervalClass::Open).await;
+        session.ordered().await;
+        let mut told = Told::default();
+        for second in 1..=30 {
+            session.speak(1).await;
+            // No faster than it is stored, so that what is heard counts as said just now.
+            let stored = |said: &Out| matches!(said, Out::Stored(s) if s.durable_through_sample == second * 8_000);
+            told.listen(&mut session.stream, stored).await;
+        }
+        session.stream.requests = tokio::sync::mpsc::channel(1).0;
+        told.listen(&mut session.stream, |_| false).await;
+        let Told { texts, live } = told;
+        assert_eq!((texts > 0, live > 0), (shows, shows), "{texts} texts and {live} beginnings");
+        // Who comes later gets what was missed, and of that nothing more than who was there.
+        let texts = Told::of(&mut session, start(Some(0))).await.texts;
+        assert_eq!(texts > 0, shows, "{texts} texts");
+        assert_eq!(Told::of(&mut session, start(None)).await.texts, 0, "only what comes");
     }
 }
 

@@ -144,7 +144,7 @@ impl Transcription for TranscriptionService {
         }))
     }
 
-    type WatchHearingStream = ReceiverStream<Result<pb::WatchHearingResponse, Status>>;
+    type WatchHearingStream = finals::Watched;
 
     async fn watch_hearing(
         &self,
@@ -152,13 +152,16 @@ impl Transcription for TranscriptionService {
     ) -> Result<Response<Self::WatchHearingStream>, Status> {
         let pb::WatchHearingRequest { hearing_id, after_seq, partials, resume_token } = request.into_inner();
         let id = convert::hearing_id(&hearing_id)?;
-        let sight = self.hearings.sight(id, &resume_token).await.map_err(|e| status(&e))?;
-        let follower = self.hearings.follow(id, EntrySeq::new(after_seq)).await.map_err(|e| status(&e))?;
         let (summary, _) = self.hearings.read(id, EntrySeq::START, 1).await.map_err(|e| status(&e))?;
+        // After the look: it knows of every order up to there, and the door sees those that come.
+        let sight = self.hearings.sight(id, &resume_token).await.map_err(|e| status(&e))?;
+        let door = self.hearings.follow(id, summary.last).await.map_err(|e| status(&e))?;
+        let seen = EntrySeq::new(after_seq).min(summary.last);
+        let follower = self.hearings.follow(id, seen).await.map_err(|e| status(&e))?;
         let events = partials.then(|| self.hearings.listen(id));
-        let (outbox, responses) = mpsc::channel(OUTBOX);
-        tokio::spawn(finals::watch(follower, events, summary.channels, sight, outbox, self.draining.clone()));
-        Ok(Response::new(ReceiverStream::new(responses)))
+        let (since, channels, draining) = (summary.last, summary.channels, self.draining.clone());
+        let watcher = finals::Watcher { follower, seen, door, since, events, channels, sight, draining };
+        Ok(Response::new(watcher.start()))
     }
 
     async fn list_hearings(

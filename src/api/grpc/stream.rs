@@ -7,7 +7,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::{Status, Streaming};
 
 use super::{
-    convert, entries, pb,
+    convert, entries, finals, pb,
     pb::{stream_request::Kind as In, stream_response::Kind as Out},
     service::caller,
 };
@@ -23,7 +23,9 @@ use crate::{
         follow::Follower,
         live::{AudioIn, ChannelProgress, LiveEvent, LiveStream},
         service::Hearings,
+        sight::Sight,
     },
+    record::entry::Entry,
 };
 
 /// How often a client is told how late the results are.
@@ -93,9 +95,7 @@ struct Session {
     hearings: Arc<Hearings>,
     live: LiveStream,
     channels: Vec<ChannelSetup>,
-    follower: Follower,
-    events: Option<broadcast::Receiver<LiveEvent>>,
-    after: EntrySeq,
+    reading: Reading,
 }
 
 async fn begin(hearings: &Arc<Hearings>, requests: &mut Streaming<pb::StreamRequest>) -> Result<Session, Status> {
@@ -107,10 +107,13 @@ async fn begin(hearings: &Arc<Hearings>, requests: &mut Streaming<pb::StreamRequ
     let id: HearingId = convert::hearing_id(&hearing_id)?;
     let live = hearings.stream(id, &resume_token, caller()).await.map_err(|e| status(&e))?;
     let (summary, _) = hearings.read(id, EntrySeq::START, 1).await.map_err(|e| status(&e))?;
-    let after = results_after_seq.map_or(summary.last, EntrySeq::new);
-    let follower = hearings.follow(id, after).await.map_err(|e| status(&e))?;
+    // Never from behind the end: an order that is passed over would not be known.
+    let seen = results_after_seq.map_or(summary.last, EntrySeq::new).min(summary.last);
+    let follower = hearings.follow(id, seen).await.map_err(|e| status(&e))?;
+    let sight = hearings.sight(id, &resume_token).await.map_err(|e| status(&e))?;
     let events = partials.then(|| hearings.listen(id));
-    Ok(Session { hearings: Arc::clone(hearings), live, channels: summary.channels, follower, events, after })
+    let reading = Reading { follower, events, sight, seen };
+    Ok(Session { hearings: Arc::clone(hearings), live, channels: summary.channels, reading })
 }
 
 /// How the input of a stream ended.
@@ -132,7 +135,7 @@ impl Session {
         let LiveStream { audio, channels } = self.live;
         let start: Vec<_> = channels.iter().map(|c| (c.channel, c.start)).collect();
         let (marks, set) = mpsc::channel(MARKS);
-        let mut results = Results::new(self.hearings, self.follower, self.events, channels, self.after, set);
+        let mut results = Results::new(self.hearings, self.reading, channels, set);
         send(outbox, Out::Opened(pb::StreamOpened { positions: positions(&start) })).await?;
         // On a task of its own: a client that reads slowly is not kept from sending. It ends the input when it ends.
         let mut input = AbortOnDropHandle::new(tokio::spawn(take_audio(audio, requests, marks, draining)));
@@ -163,7 +166,7 @@ impl Session {
                 for (channel, next) in &end {
                     send(outbox, stored(*channel, *next)).await?;
                 }
-                let last_seq = results.seen.number();
+                let last_seq = results.reading.seen.number();
                 match told {
                     Some(told) => Err(told),
                     None => {
@@ -254,11 +257,50 @@ async fn take_chunk(live: &mut AudioIn, chunk: pb::AudioChunk, number: u64) -> R
     live.audio(channel, first_sample.map(SamplePos::new), &samples).await.map_err(|e| status(&e))
 }
 
+/// What a stream reads of its hearing, and how much of it its recorder may see.
+struct Reading {
+    follower: Follower,
+    events: Option<broadcast::Receiver<LiveEvent>>,
+    sight: Sight,
+    /// The last entry that was looked at.
+    seen: EntrySeq,
+}
+
+impl Reading {
+    /// What of an entry a recorder is told: texts that it may see, orders that hold, and alarms.
+    fn told(&mut self, entry: &Entry, channels: &[ChannelSetup]) -> Option<Out> {
+        self.seen = entry.seq;
+        self.sight.follow(entry);
+        if let Some(began) = entries::interval_began(&entry.change) {
+            return Some(Out::IntervalBegan(began));
+        }
+        if let Some(alarm) = entries::channel_alarm(&entry.change) {
+            return Some(Out::ChannelAlarm(alarm));
+        }
+        let segment = entry.change.segment().filter(|_| self.sight.shows(&entry.change))?;
+        let segment = Some(convert::segment(segment, channels));
+        let revised = matches!(entry.change, Change::SegmentRevised { .. });
+        Some(Out::Final(pb::FinalResult { seq: entry.seq.number(), segment, revised }))
+    }
+
+    /// What of an event a recorder is told.
+    fn heard(&self, event: LiveEvent) -> Option<Out> {
+        if !self.sight.shows_event(&event, &self.follower) {
+            return None;
+        }
+        Some(match event {
+            LiveEvent::Partial(partial) => Out::Partial(convert::partial(&partial)),
+            LiveEvent::SpeechBegan { channel, at } => {
+                Out::SpeechBegan(pb::SpeechBegan { channel: u32::from(channel.number()), first_sample: at.index() })
+            }
+        })
+    }
+}
+
 /// Where results come from.
 struct Results {
     hearings: Arc<Hearings>,
-    follower: Follower,
-    events: Option<broadcast::Receiver<LiveEvent>>,
+    reading: Reading,
     channels: Vec<ChannelProgress>,
     /// When the lag is told next.
     report: tokio::time::Interval,
@@ -266,32 +308,27 @@ struct Results {
     set: mpsc::Receiver<Mark>,
     /// Marks whose audio has not all its results.
     marks: VecDeque<Mark>,
-    /// The last entry that was looked at.
-    seen: EntrySeq,
 }
 
 impl Results {
     fn new(
         hearings: Arc<Hearings>,
-        follower: Follower,
-        events: Option<broadcast::Receiver<LiveEvent>>,
+        reading: Reading,
         channels: Vec<ChannelProgress>,
-        seen: EntrySeq,
         set: mpsc::Receiver<Mark>,
     ) -> Self {
         let mut report = tokio::time::interval(REPORT);
         report.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         report.reset();
-        Self { hearings, follower, events, channels, report, set, marks: VecDeque::new(), seen }
+        Self { hearings, reading, channels, report, set, marks: VecDeque::new() }
     }
 
     /// The next thing to send; `None` where something happened that is not sent. Nothing is lost if it is dropped.
     async fn next(&mut self, channels: &[ChannelSetup]) -> Result<Option<Out>, Status> {
         if self.marks.front().is_some_and(|(_, at)| self.settled(at)) {
             // Its results are in the record; they go before it.
-            if let Some(entry) = self.follower.ready().await.map_err(|e| status(&e))? {
-                self.seen = entry.seq;
-                return Ok(told(&entry.change, entry.seq, channels));
+            if let Some(entry) = self.reading.follower.ready().await.map_err(|e| status(&e))? {
+                return Ok(self.reading.told(&entry, channels));
             }
             return Ok(self.marks.pop_front().map(|(id, _)| Out::Marker(pb::Marker { id })));
         }
@@ -301,15 +338,12 @@ impl Results {
                 self.marks.push_back(mark);
                 Ok(None)
             }
-            entry = self.follower.next() => match entry.map_err(|e| status(&e))? {
-                Some(entry) => {
-                    self.seen = entry.seq;
-                    Ok(told(&entry.change, entry.seq, channels))
-                }
+            entry = self.reading.follower.next() => match entry.map_err(|e| status(&e))? {
+                Some(entry) => Ok(self.reading.told(&entry, channels)),
                 None => std::future::pending().await,
             },
             moved = moved(&mut self.channels) => moved,
-            event = event(&mut self.events) => Ok(event),
+            event = finals::heard(&mut self.reading.events) => Ok(event.and_then(|event| self.reading.heard(event))),
             _ = self.report.tick() => Ok(Some(self.lag())),
         }
     }
@@ -335,9 +369,8 @@ impl Results {
 
     /// Sends every result that is in the record, and the marks whose results they are.
     async fn drain(&mut self, channels: &[ChannelSetup], outbox: &Outbox) -> Result<(), Status> {
-        while let Some(entry) = self.follower.ready().await.map_err(|e| status(&e))? {
-            self.seen = entry.seq;
-            if let Some(result) = told(&entry.change, entry.seq, channels) {
+        while let Some(entry) = self.reading.follower.ready().await.map_err(|e| status(&e))? {
+            if let Some(result) = self.reading.told(&entry, channels) {
                 send(outbox, result).await?;
             }
         }
@@ -350,19 +383,6 @@ impl Results {
         }
         Ok(())
     }
-}
-
-/// What of the record a recorder is told: texts, orders that hold, and alarms.
-fn told(change: &Change, seq: EntrySeq, channels: &[ChannelSetup]) -> Option<Out> {
-    if let Some(began) = entries::interval_began(change) {
-        return Some(Out::IntervalBegan(began));
-    }
-    if let Some(alarm) = entries::channel_alarm(change) {
-        return Some(Out::ChannelAlarm(alarm));
-    }
-    let segment = Some(convert::segment(change.segment()?, channels));
-    let revised = matches!(change, Change::SegmentRevised { .. });
-    Some(Out::Final(pb::FinalResult { seq: seq.number(), segment, revised }))
 }
 
 /// The next channel that got on: further onto the disk, which is told, or with its results, which is not.
@@ -401,21 +421,6 @@ async fn first_of<F: Future + Unpin>(mut futures: Vec<F>) -> F::Output {
 
 fn stored(channel: ChannelId, position: SamplePos) -> Out {
     Out::Stored(pb::AudioStored { channel: u32::from(channel.number()), durable_through_sample: position.index() })
-}
-
-async fn event(events: &mut Option<broadcast::Receiver<LiveEvent>>) -> Option<Out> {
-    let Some(receiver) = events else { return std::future::pending().await };
-    match receiver.recv().await {
-        Ok(LiveEvent::Partial(partial)) => Some(Out::Partial(convert::partial(&partial))),
-        Ok(LiveEvent::SpeechBegan { channel, at }) => {
-            Some(Out::SpeechBegan(pb::SpeechBegan { channel: u32::from(channel.number()), first_sample: at.index() }))
-        }
-        Err(broadcast::error::RecvError::Lagged(_)) => None,
-        Err(broadcast::error::RecvError::Closed) => {
-            *events = None;
-            None
-        }
-    }
 }
 
 fn positions(positions: &[(ChannelId, SamplePos)]) -> Vec<pb::ChannelPosition> {

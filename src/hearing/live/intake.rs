@@ -38,6 +38,10 @@ use crate::{
     telemetry::Metrics,
 };
 
+/// How far ahead of what came a channel may go on at once: behind a gap, or where nothing is stored. A slip further would put
+/// every later sample out of its place for good, and each half day is a frame that the one thread of the journals writes.
+pub(in crate::hearing) const MOST_DAYS_AHEAD: u64 = 30;
+
 /// A channel as a stream finds it.
 #[derive(Clone, Debug)]
 pub(in crate::hearing) struct Route {
@@ -164,7 +168,7 @@ impl AudioIn {
     ///
     /// # Errors
     /// [`HearingError::NoSuchChannel`], [`HearingError::MixedFormats`], [`HearingError::OutOfOrder`] for samples that do
-    /// not follow, [`HearingError::Audio`] for bytes that are no samples, and what the journal says.
+    /// not follow, [`HearingError::TooFar`] for some that no recorder has yet, [`HearingError::Audio`] for bytes that are no samples, and what the journal says.
     pub async fn audio(&mut self, number: u32, first: Option<SamplePos>, bytes: &[u8]) -> Result<(), HearingError> {
         let hearing = self.parts.hearing;
         if number == 0 {
@@ -204,8 +208,16 @@ impl AudioIn {
         if first > expected && ahead.is_some() {
             return Err(HearingError::OutOfOrder { channel, expected, found: first });
         }
+        self.near(index, first)?;
         format::check(setup.format.encoding, bytes)
             .map_err(|source| HearingError::Audio { channel, source: source.at(first.index()) })
+    }
+
+    /// Whether a channel may go on at `to`.
+    fn near(&self, index: usize, to: SamplePos) -> Result<(), HearingError> {
+        let (setup, next) = (&self.parts.routes[index].setup, self.next[index]);
+        let most = MOST_DAYS_AHEAD * 24 * 60 * 60 * u64::from(setup.format.rate.hz());
+        if to <= next.plus(most) { Ok(()) } else { Err(HearingError::TooFar { channel: setup.id, next, found: to }) }
     }
 
     async fn take(&mut self, index: usize, first: Option<SamplePos>, bytes: &[u8]) -> Result<(), HearingError> {
@@ -287,6 +299,7 @@ impl AudioIn {
         if meant.iter().any(|i| routes[*i].setup.format.rate != routes[meant[0]].setup.format.rate) {
             return Err(HearingError::MixedFormats { hearing });
         }
+        meant.iter().try_for_each(|index| self.near(*index, to))?;
         for index in meant {
             let route = self.parts.routes[index].clone();
             let by = Attribution {

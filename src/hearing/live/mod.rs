@@ -37,6 +37,17 @@ pub enum LiveEvent {
     Partial(Box<Partial>),
 }
 
+impl LiveEvent {
+    /// Where it was said: of the beginning of speech, the sample alone.
+    #[must_use]
+    pub fn place(&self) -> (ChannelId, Span) {
+        match self {
+            Self::SpeechBegan { channel, at } => (*channel, Span::new(*at, *at).unwrap_or(Span::EMPTY)),
+            Self::Partial(partial) => (partial.channel, partial.span),
+        }
+    }
+}
+
 /// Text of an utterance that goes on.
 #[derive(Clone, Debug)]
 pub struct Partial {

@@ -93,6 +93,38 @@ async fn the_service_goes_down_the_ladder_and_up_again_and_loses_nothing() {
     assert!(told.windows(2).all(|w| w[1] > w[0] || w[1] == w[0].better()), "up again step by step: {told:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn partials_thin_out_and_then_stop_and_finals_come_on_every_step() {
+    let folder = TempDir::new().unwrap();
+    let mut hearings = hearings(&folder);
+    Arc::get_mut(&mut hearings).unwrap().parts.front.partial_step_ms = 500;
+    let hearing = opened(&hearings).await;
+    let mut events = hearings.listen(hearing);
+    let mut stream = hearings.stream(hearing, "", by()).await.unwrap();
+    // Four seconds of speech, then silence.
+    let said: Vec<u8> = (0..88_000).flat_map(|n| (if n < 64_000 { 30_000_i16 } else { 0 }).to_le_bytes()).collect();
+    let mut counts = Vec::new();
+    for step in [LoadStep::Normal, LoadStep::PartialsThin, LoadStep::PartialsOff, LoadStep::FinalsLate] {
+        hearings.load.set(step);
+        for _ in 0..4 {
+            // Ten times as fast as people speak, so that it is heard as said just now.
+            let mut pace = tokio::time::interval(std::time::Duration::from_millis(10));
+            for tenth in said.chunks(3_200) {
+                pace.tick().await;
+                stream.audio.audio(1, None, tenth).await.unwrap();
+            }
+            // The silence behind it is settled: it has its text.
+            let end = stream.audio.positions()[0].1.index();
+            stream.channels[0].settled.wait_for(|at| at.index() > end - 4_000).await.unwrap();
+        }
+        let heard = std::iter::from_fn(|| events.try_recv().ok());
+        counts.push(heard.filter(|event| matches!(event, LiveEvent::Partial(_))).count());
+    }
+    assert!(counts[1] > 0 && counts[0] >= 2 * counts[1], "{counts:?}");
+    assert_eq!(counts[2..], [0, 0], "{counts:?}");
+    assert_eq!(segments(&hearings, hearing).await.len(), 16, "each has its final");
+}
+
 #[tokio::test]
 async fn a_hearing_that_is_only_recorded_gets_its_text_when_it_is_asked_for() {
     let audio = two_utterances();

@@ -121,6 +121,46 @@ async fn an_order_for_now_holds_from_the_next_sample_and_survives_a_crash() {
 }
 
 #[tokio::test]
+async fn a_position_that_no_recorder_comes_to_is_refused_and_nothing_is_stored() {
+    const MONTH: u64 = 30 * 24 * 60 * 60 * 16_000;
+    let folder = TempDir::new().unwrap();
+    let hearings = hearings(&folder);
+    let one = hearings.parts.store.hearing(opened(&hearings).await).await.unwrap().channels.remove(0);
+    let two = ChannelSetup { id: ChannelId::new(2).unwrap(), ..one.clone() };
+    let (hearing, _) = hearings.open(new(vec![one, two]), by()).await.unwrap();
+    let mut stream = hearings.stream(hearing, "", by()).await.unwrap();
+    stream.audio.audio(2, None, &second_of_speech()).await.unwrap();
+    let at = |audio: &crate::hearing::live::AudioIn| audio.positions().iter().map(|p| p.1.index()).collect::<Vec<_>>();
+    let long = std::time::Duration::from_secs(60);
+    for to in [MONTH + 1, u64::MAX] {
+        let missing = stream.audio.missing(1, SamplePos::new(to), GapReason::DeviceLost);
+        let refused = tokio::time::timeout(long, missing).await.unwrap().unwrap_err();
+        let says = refused.to_string();
+        assert!(
+            says.contains(&format!("sample {to} is more than 30 days ahead")) && says.contains("channel 1"),
+            "{says}"
+        );
+        assert_eq!(refused.kind(), crate::domain::fault::FaultKind::Invalid);
+        // Of all, none is moved; the second would be near enough for the first of these.
+        stream.audio.missing(0, SamplePos::new(to), GapReason::DeviceLost).await.unwrap_err();
+        assert_eq!(at(&stream.audio), [0, 32_000]);
+    }
+    // Where nothing is stored for good, a sample is as far as a gap.
+    let muted = Request { channel: ChannelId::new(1), ..request(Start::Now, None, IntervalClass::Muted) };
+    order(&hearings, hearing, muted).await;
+    for (first, number) in [(MONTH + 1, 1), (u64::MAX, 1)] {
+        let audio = stream.audio.audio(number, Some(SamplePos::new(first)), &[0, 0]);
+        let refused = tokio::time::timeout(long, audio).await.unwrap().unwrap_err();
+        assert!(matches!(refused, HearingError::TooFar { .. }), "{refused}");
+    }
+    assert_eq!(at(&stream.audio), [0, 32_000]);
+    stream.audio.audio(2, None, &second_of_speech()).await.unwrap();
+    stream.audio.audio(1, Some(SamplePos::new(MONTH)), &[0, 0]).await.unwrap();
+    let ends: Vec<u64> = stream.audio.finish().await.unwrap().iter().map(|end| end.1.index()).collect();
+    assert_eq!(ends, [MONTH + 1, 64_000], "a month is not too far, and the other channel went on");
+}
+
+#[tokio::test]
 async fn a_gap_is_told_with_its_reason_and_listening_goes_on_behind_it() {
     let folder = TempDir::new().unwrap();
     let hearings = hearings(&folder);
