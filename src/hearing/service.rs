@@ -288,14 +288,15 @@ impl Hearings {
         Ok(begun > store.entries_named(summary.id, Change::RecognitionEnded {}.name()).await?.len())
     }
 
-    /// Ends every sitting: what was said gets its text, the journals are let go. The hearings stay open.
+    /// Ends every sitting: utterances that ended get their text, the journals are let go. The hearings stay open, and what was
+    /// being said goes on with the next sitting.
     pub async fn adjourn(&self) {
         // The streams end first.
         self.idle().await;
         let sittings: Vec<_> = self.live().values().map(|live| Arc::clone(&live.sitting)).collect();
         for sitting in sittings {
             let Some(sitting) = sitting.get() else { continue };
-            if let Err(error) = sitting.hear_out(&self.parts).await {
+            if let Err(error) = sitting.adjourn().await {
                 tracing::error!(%error, "a hearing was not heard out; its audio is kept");
             }
         }

@@ -13,7 +13,6 @@ use tokio::{
     sync::{Mutex, broadcast, mpsc, oneshot, watch},
     task::JoinSet,
 };
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::{
@@ -26,7 +25,7 @@ use super::{
         listener::Listener,
         neighbours::Neighbourhood,
         notes::{Notes, notes},
-        parts::{Known, ListenerParts, Rehear, Room},
+        parts::{Ending, Known, ListenerParts, Rehear, Room},
         watch::Watch,
     },
     load::{Backlog, Load},
@@ -58,8 +57,8 @@ const CUTS: usize = 16;
 pub(super) struct Sitting {
     hearing: HearingId,
     routes: Vec<Route>,
-    /// Cancelled when everything is to be heard to its end.
-    end: CancellationToken,
+    /// Tells everybody when and how it is to end.
+    ending: watch::Sender<Ending>,
     /// Whether text is made of it.
     listens: bool,
     listeners: Mutex<JoinSet<Result<(), HearingError>>>,
@@ -101,13 +100,13 @@ impl Sitting {
         let mut classes = Classes::default();
         entries.iter().for_each(|entry| classes.follow(&entry.change));
         let mut known = known_of(&summary.channels, &entries);
-        let end = CancellationToken::new();
+        let ending = watch::Sender::new(Ending::No);
         let listens = entries.iter().any(|entry| begins_recognition(&entry.change));
-        let (notes, taking) = notes(parts, hearing, end.clone());
+        let (notes, taking) = notes(parts, hearing, ending.subscribe());
         let mut sitting = Self {
             hearing,
             routes: Vec::new(),
-            end,
+            ending,
             listens,
             listeners: Mutex::default(),
             notes,
@@ -160,12 +159,14 @@ impl Sitting {
         let (rehear, asked) = mpsc::channel(1);
         let (cuts, cuts_heard) = mpsc::channel(CUTS);
         let (settled, settled_at) = watch::channel(known.start);
+        let (heard, heard_to) = watch::channel(known.start);
         let mut route = Route {
             setup: setup.clone(),
             durable: journal.durable(),
             journal,
             path: path.clone(),
             settled: settled_at,
+            heard: heard_to,
             cuts,
             ends: watch::Sender::new(known.ends.clone()),
             gate: Arc::clone(&gate),
@@ -176,7 +177,7 @@ impl Sitting {
         };
         if !self.listens {
             // Nothing is waited for.
-            route.settled = route.durable.clone();
+            (route.settled, route.heard) = (route.durable.clone(), route.durable.clone());
             self.routes.push(route);
             return Ok(());
         }
@@ -194,11 +195,12 @@ impl Sitting {
             room,
             metrics: Arc::clone(&parts.metrics),
             settled,
+            heard,
             cuts: cuts_heard,
             rehear: asked,
             gate,
             neighbourhood,
-            end: self.end.clone(),
+            ending: self.ending.subscribe(),
         };
         self.routes.push(route);
         let listener = Listener::new(parts, known)?;
@@ -304,19 +306,36 @@ impl Sitting {
         self.routes.iter().map(|route| (route.setup.id, extent(route))).collect()
     }
 
-    /// Waits until all audio has its results, and lets go of the journals.
+    /// Waits until all audio has its results, and lets go of the journals. Nothing more comes of the hearing.
+    ///
+    /// # Errors
+    /// [`HearingError::Stopped`] where not everything was heard, as after [`Sitting::adjourn`]: another sitting is to be begun.
     pub(super) async fn hear_out(&self, parts: &Parts) -> Result<(), HearingError> {
         if !self.listens {
-            return self.put_down(parts).await;
+            self.put_down(parts).await?;
         }
+        self.tell_gaps(parts).await;
+        self.end(Ending::Closed).await
+    }
+
+    /// Waits until every utterance that ended has its text, and lets go of the journals. What is still being said is left to
+    /// the next sitting, which hears it from the journal as after a crash.
+    ///
+    /// # Errors
+    /// As [`Sitting::hear_out`].
+    pub(super) async fn adjourn(&self) -> Result<(), HearingError> {
+        self.end(Ending::Adjourned).await
+    }
+
+    async fn end(&self, how: Ending) -> Result<(), HearingError> {
         for route in &self.routes {
             // Listeners hear what is on disk; where the journal failed, that is all there is.
             if let Err(error) = route.journal.sync().await {
                 tracing::warn!(hearing.id = %self.hearing, channel.id = %route.setup.id, %error, "an audio journal could not be synced");
             }
         }
-        self.tell_gaps(parts).await;
-        self.end.cancel();
+        // The first to say so is heard.
+        self.ending.send_if_modified(|ending| *ending == Ending::No && std::mem::replace(ending, how) != how);
         let mut listeners = self.listeners.lock().await;
         let mut heard = Ok(());
         while let Some(ended) = listeners.join_next().await {
@@ -329,7 +348,7 @@ impl Sitting {
         self.close_journals().await;
         if heard.is_err() {
             self.spoiled.store(true, Ordering::Release);
-        } else if self.spoiled.load(Ordering::Acquire) {
+        } else if self.spoiled.load(Ordering::Acquire) || (how == Ending::Closed && *self.ending.borrow() != how) {
             return Err(HearingError::Stopped { hearing: self.hearing });
         }
         heard
@@ -351,7 +370,7 @@ impl Sitting {
         }
     }
 
-    /// Of what is only recorded: the record says how far it goes, and the journals are let go.
+    /// Of what is only recorded: the record says how far it goes.
     async fn put_down(&self, parts: &Parts) -> Result<(), HearingError> {
         let by = Actor { kind: ActorKind::Service, id: "recorder".to_owned() };
         for route in &self.routes {
@@ -364,15 +383,6 @@ impl Sitting {
                 append(parts, self.hearing, stored, &by, Purpose::Collection).await?;
             }
         }
-        self.tell_gaps(parts).await;
-        self.end.cancel();
-        let mut listeners = self.listeners.lock().await;
-        while let Some(ended) = listeners.join_next().await {
-            if let Err(panicked) = ended {
-                tracing::error!(hearing.id = %self.hearing, error = %panicked, "taking notes panicked");
-            }
-        }
-        self.close_journals().await;
         Ok(())
     }
 

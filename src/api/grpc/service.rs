@@ -58,8 +58,8 @@ impl fmt::Debug for TranscriptionService {
 }
 
 impl TranscriptionService {
-    /// The service. `languages` is what the model was trained on. When `draining` is cancelled, streams are ended as if
-    /// their recorders had ended them.
+    /// The service. `languages` is what the model was trained on. When `draining` is cancelled, streams are told
+    /// to go, and what they hold of results is sent first.
     #[must_use]
     pub fn new(hearings: Arc<Hearings>, limits: Limits, languages: &[String], draining: CancellationToken) -> Self {
         Self { hearings, limits, languages: languages.into(), draining }

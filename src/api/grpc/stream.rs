@@ -118,9 +118,10 @@ async fn begin(hearings: &Arc<Hearings>, requests: &mut Streaming<pb::StreamRequ
 
 /// How the input of a stream ended.
 enum InputEnd {
-    /// The recorder has no more for now, or the hearing or the server is to end. The results up to here are waited for, and
-    /// then told with this status, or as finished.
-    Over(Vec<(ChannelId, SamplePos)>, Option<Status>),
+    /// The recorder has no more for now, or the hearing is to end. The results up to here are waited for.
+    Over(Vec<(ChannelId, SamplePos)>),
+    /// The server is to end: what is being said goes on with the next stream. The results of what ended are waited for.
+    Left(Vec<(ChannelId, SamplePos)>),
     /// A break, a broken rule, another stream: what was said goes on with the next stream.
     Broken(Status),
 }
@@ -156,23 +157,14 @@ impl Session {
                 results.drain(&self.channels, outbox).await?;
                 Err(refused)
             }
-            InputEnd::Over(end, told) => {
-                while !results.settled(&end) {
-                    if let Some(message) = results.next(&self.channels).await? {
-                        send(outbox, message).await?;
-                    }
-                }
-                results.drain(&self.channels, outbox).await?;
-                for (channel, next) in &end {
-                    send(outbox, stored(*channel, *next)).await?;
-                }
+            InputEnd::Left(end) => {
+                results.send_until(Results::heard, &end, &self.channels, outbox).await?;
+                Err(stopping())
+            }
+            InputEnd::Over(end) => {
+                results.send_until(Results::settled, &end, &self.channels, outbox).await?;
                 let last_seq = results.reading.seen.number();
-                match told {
-                    Some(told) => Err(told),
-                    None => {
-                        send(outbox, Out::Finished(pb::StreamFinished { positions: positions(&end), last_seq })).await
-                    }
-                }
+                send(outbox, Out::Finished(pb::StreamFinished { positions: positions(&end), last_seq })).await
             }
         }
     }
@@ -188,32 +180,51 @@ async fn take_audio(
     marks: mpsc::Sender<Mark>,
     draining: CancellationToken,
 ) -> Result<InputEnd, Status> {
-    let (ending, replaced) = (live.ending(), live.replaced());
+    let halt = Halt { ending: live.ending(), draining, replaced: live.replaced() };
     let mut chunks = 0;
-    let told = loop {
-        // Also in the middle of a message: its audio may be long, and what was taken of it is known by position.
-        let more = tokio::select! {
-            more = take_message(&mut live, &mut requests, &marks, &mut chunks) => more?,
-            () = ending.cancelled() => break None,
-            () = draining.cancelled() => break Some(stopping()),
-            () = replaced.cancelled() => return Err(Status::aborted("another stream of the hearing took over")),
+    let leaves = loop {
+        let message = tokio::select! {
+            // An input that is over is over, whatever else is to end.
+            biased;
+            message = requests.message() => message?,
+            leaves = halt.told() => break leaves?,
         };
-        if !more {
-            break None;
+        let Some(message) = message else { break false };
+        // Also in the middle of a message: its audio may be long, and what was taken of it is known by position.
+        tokio::select! {
+            biased;
+            leaves = halt.told() => break leaves?,
+            taken = take_message(&mut live, message, &marks, &mut chunks) => taken?,
         }
     };
-    let end = live.finish().await.map_err(|e| status(&e))?;
-    Ok(InputEnd::Over(end, told))
+    let end = if leaves { live.leave().await.map(InputEnd::Left) } else { live.finish().await.map(InputEnd::Over) };
+    end.map_err(|e| status(&e))
 }
 
-/// Takes one message; false at the end of the input.
+/// What ends the input before the recorder does.
+struct Halt {
+    ending: CancellationToken,
+    draining: CancellationToken,
+    replaced: CancellationToken,
+}
+
+impl Halt {
+    /// Ready when the input is to end; whether it goes on with another stream.
+    async fn told(&self) -> Result<bool, Status> {
+        tokio::select! {
+            () = self.ending.cancelled() => Ok(false),
+            () = self.draining.cancelled() => Ok(true),
+            () = self.replaced.cancelled() => Err(Status::aborted("another stream of the hearing took over")),
+        }
+    }
+}
+
 async fn take_message(
     live: &mut AudioIn,
-    requests: &mut Streaming<pb::StreamRequest>,
+    message: pb::StreamRequest,
     marks: &mpsc::Sender<Mark>,
     chunks: &mut u64,
-) -> Result<bool, Status> {
-    let Some(message) = requests.message().await? else { return Ok(false) };
+) -> Result<(), Status> {
     match message.kind {
         Some(In::Audio(chunk)) => {
             *chunks += 1;
@@ -235,7 +246,7 @@ async fn take_message(
         }
         None => return Err(Status::invalid_argument("a message without content")),
     }
-    Ok(true)
+    Ok(())
 }
 
 async fn take_chunk(live: &mut AudioIn, chunk: pb::AudioChunk, number: u64) -> Result<(), Status> {
@@ -355,6 +366,33 @@ impl Results {
         })
     }
 
+    /// Whether everything that ended before these positions has its text in the record.
+    fn heard(&self, at: &[(ChannelId, SamplePos)]) -> bool {
+        at.iter().all(|(channel, position)| {
+            self.channels.iter().any(|c| c.channel == *channel && *c.heard.borrow() >= *position)
+        })
+    }
+
+    /// Sends results until there are all that are `there` at the end of the input, and how far it is stored.
+    async fn send_until(
+        &mut self,
+        there: impl Fn(&Self, &[(ChannelId, SamplePos)]) -> bool,
+        end: &[(ChannelId, SamplePos)],
+        channels: &[ChannelSetup],
+        outbox: &Outbox,
+    ) -> Result<(), Status> {
+        while !there(self, end) {
+            if let Some(message) = self.next(channels).await? {
+                send(outbox, message).await?;
+            }
+        }
+        self.drain(channels, outbox).await?;
+        for (channel, next) in end {
+            send(outbox, stored(*channel, *next)).await?;
+        }
+        Ok(())
+    }
+
     /// How much stored audio has no results yet: the longest of the channels.
     fn lag(&self) -> Out {
         let lags = self.channels.iter().map(|c| {
@@ -400,6 +438,7 @@ async fn moved(channels: &mut [ChannelProgress]) -> Result<Option<Out>, Status> 
                     Err(_) if *c.settled.borrow() >= *c.durable.borrow() => std::future::pending().await,
                     Err(_) => Err(Status::internal("listening to the hearing stopped: its audio is kept, stream again")),
                 },
+                Ok(()) = c.heard.changed() => Ok(None),
             }
         })
     });

@@ -50,6 +50,8 @@ pub(in crate::hearing) struct Route {
     pub(in crate::hearing) path: JournalPlace,
     /// How far its audio has its results.
     pub(in crate::hearing) settled: watch::Receiver<SamplePos>,
+    /// How far it is heard: every utterance that ended before has its text.
+    pub(in crate::hearing) heard: watch::Receiver<SamplePos>,
     /// Tells its listener where the input ended.
     pub(in crate::hearing) cuts: mpsc::Sender<SamplePos>,
     /// Tells the other listeners every end of the input, in ascending order.
@@ -98,6 +100,9 @@ pub struct ChannelProgress {
     pub durable: watch::Receiver<SamplePos>,
     /// How far its audio has its results.
     pub settled: watch::Receiver<SamplePos>,
+    /// How far it is heard: every utterance that ended before has its text. Where somebody speaks, it is ahead of what is
+    /// settled.
+    pub heard: watch::Receiver<SamplePos>,
 }
 
 /// What a stream works with.
@@ -153,6 +158,7 @@ pub(in crate::hearing) async fn start(parts: IntakeParts) -> Result<LiveStream, 
         start: *start,
         durable: route.durable.clone(),
         settled: route.settled.clone(),
+        heard: route.heard.clone(),
     });
     let clocks = parts.routes.iter().map(|r| Timekeeper::new(&r.setup, r.watch.notes())).collect();
     Ok(LiveStream { channels: channels.collect(), audio: AudioIn { parts, next, stored, clocks } })
@@ -390,6 +396,18 @@ impl AudioIn {
             let _gone = route.cuts.send(*at).await;
         }
         Ok(ends)
+    }
+
+    /// Leaves the input as a break does, but nothing that was taken is lost. Gives where each channel stands on disk.
+    ///
+    /// # Errors
+    /// What the journal says.
+    pub async fn leave(self) -> Result<Vec<(ChannelId, SamplePos)>, HearingError> {
+        let mut stored = Vec::with_capacity(self.parts.routes.len());
+        for route in &self.parts.routes {
+            stored.push((route.setup.id, route.journal.sync().await?));
+        }
+        Ok(stored)
     }
 
     async fn append(&self, change: Change) -> Result<(), HearingError> {

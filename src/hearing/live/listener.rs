@@ -12,7 +12,7 @@ use super::{
     LiveEvent, Partial, compose,
     journal::Reading,
     neighbours::Neighbours,
-    parts::{Known, ListenerParts, Rehear},
+    parts::{Ending, Known, ListenerParts, Rehear},
     pending::Queue,
 };
 use crate::{
@@ -101,7 +101,7 @@ impl Listener {
                 parts.setup.id,
                 parts.neighbourhood.clone(),
                 Arc::clone(&parts.detectors),
-                parts.end.clone(),
+                parts.ending.clone(),
             ),
             uncompared: std::mem::take(&mut known.uncompared).into(),
             reading: Reading::forward(parts.path.clone()),
@@ -119,7 +119,8 @@ impl Listener {
         })
     }
 
-    /// Listens until the hearing is to be closed and everything on disk has its text.
+    /// Listens until the hearing is to be closed and everything on disk has its text, or until it is to be adjourned and
+    /// every utterance on disk that ended has its text: one that did not is left to the next listener.
     ///
     /// If the future is dropped, nothing is lost: a new listener begins where the record says.
     ///
@@ -138,23 +139,25 @@ impl Listener {
             self.compare_late().await?;
             // Before anything is waited for.
             self.tell_settled();
+            // Before the edge is looked at: nothing comes after it is told.
+            let ending = *self.parts.ending.borrow_and_update();
             let edge = self.edge();
             if self.pending.len() < MAX_PENDING && self.position < edge {
                 self.hear(edge).await?;
             } else if self.known.cuts.front().is_some_and(|cut| *cut <= self.position) {
                 self.known.cuts.pop_front();
                 self.cut().await?;
-            } else if !heard_all && self.parts.end.is_cancelled() && self.position >= *self.parts.durable.borrow() {
+            } else if !heard_all && ending == Ending::Closed && self.position >= *self.parts.durable.borrow() {
                 if self.position > self.fresh_at {
                     // What is cut here is cut here for ever: a later listener has to know.
                     self.append(Change::InputEnded { channel: self.parts.setup.id, at: self.position }).await?;
                 }
                 self.cut().await?;
                 heard_all = true;
-            } else if heard_all && self.pending.is_empty() {
-                // Told above: everything is settled.
+            } else if (heard_all || ending == Ending::Adjourned) && self.pending.is_empty() {
+                // Told above: everything is settled, or at least heard.
                 return Ok(());
-            } else if let Some(rehear) = self.wait(heard_all).await? {
+            } else if let Some(rehear) = self.wait().await? {
                 heard_all = false;
                 self.begin_anew(rehear).await?;
             }
@@ -180,7 +183,7 @@ impl Listener {
     }
 
     /// Waits for something to do; gives what it is where everything is to begin anew.
-    async fn wait(&mut self, heard_all: bool) -> Result<Option<Rehear>, HearingError> {
+    async fn wait(&mut self) -> Result<Option<Rehear>, HearingError> {
         let room = self.pending.len() < MAX_PENDING;
         tokio::select! {
             biased;
@@ -189,7 +192,7 @@ impl Listener {
             Some(cut) = self.parts.cuts.recv() => self.learn(cut),
             Ok(()) = self.parts.durable.changed(), if room => {}
             () = come(&mut self.neighbours, self.uncompared.front()) => {}
-            () = self.parts.end.cancelled(), if !heard_all && !self.parts.end.is_cancelled() => {}
+            Ok(()) = self.parts.ending.changed() => {}
             // The journal is gone and nothing can come any more: an operator's matter, and the audio is kept.
             else => return Err(HearingError::Stopped { hearing: self.parts.hearing }),
         }
@@ -496,7 +499,9 @@ impl Listener {
         let rate = self.parts.setup.format.rate;
         // The open utterance is not due; one that waits for its text is.
         let due = self.pending.front().map(|p| rate.sample_at(p.heard.utterance.span.end()).index().saturating_sub(1));
-        self.parts.room.backlog.done(due.map_or(self.position, SamplePos::new));
+        let heard = due.map_or(self.position, SamplePos::new);
+        self.parts.room.backlog.done(heard);
+        self.parts.heard.send_if_modified(|position| std::mem::replace(position, heard) != heard);
         let settled = match self.pending.front() {
             Some(pending) => rate.sample_at(pending.heard.utterance.span.start()),
             None if self.front.is_speaking() => rate.sample_at(self.front.settled()),

@@ -11,9 +11,12 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
-use super::{compare, journal::Reading};
+use super::{
+    compare,
+    journal::Reading,
+    parts::{Ending, ended},
+};
 use crate::{
     domain::{
         channel::ChannelSetup,
@@ -50,8 +53,8 @@ pub(in crate::hearing) struct Neighbours {
     own: ChannelId,
     told: Neighbourhood,
     detectors: Detectors,
-    /// Cancelled when nothing more comes of any channel.
-    end: CancellationToken,
+    /// Closed when nothing more comes of any channel.
+    ending: watch::Receiver<Ending>,
     /// Its own first; empty before it is told.
     doors: Vec<Door>,
 }
@@ -97,9 +100,9 @@ impl Neighbours {
         own: ChannelId,
         told: Neighbourhood,
         detectors: Detectors,
-        end: CancellationToken,
+        ending: watch::Receiver<Ending>,
     ) -> Self {
-        Self { own, told, detectors, end, doors: Vec::new() }
+        Self { own, told, detectors, ending, doors: Vec::new() }
     }
 
     /// Flags what a segment shares with the others, or says in it that this is still to be done: then the answer is true, and
@@ -119,13 +122,14 @@ impl Neighbours {
 
     /// Whether all that a segment is compared with is there.
     pub(super) fn know(&self, segment: &Segment) -> bool {
-        self.end.is_cancelled() || (!self.doors.is_empty() && self.doors.iter().all(|door| door.knows(segment)))
+        *self.ending.borrow() == Ending::Closed
+            || (!self.doors.is_empty() && self.doors.iter().all(|door| door.knows(segment)))
     }
 
     /// Waits until the neighbours [know](Self::know) a segment.
     pub(super) async fn come(&mut self, segment: &Segment) {
         self.learn().await;
-        let end = self.end.clone();
+        let mut ending = self.ending.clone();
         let doors = async {
             for door in &mut self.doors {
                 door.come(segment).await;
@@ -133,7 +137,7 @@ impl Neighbours {
         };
         tokio::select! {
             () = doors => {}
-            () = end.cancelled() => {}
+            () = ended(&mut ending, |how| *how == Ending::Closed) => {}
         }
     }
 
@@ -205,7 +209,7 @@ impl Neighbours {
             let come = tokio::time::timeout_at(deadline, door.come(segment));
             door.late = tokio::select! {
                 come = come => come.is_err(),
-                () = self.end.cancelled() => false,
+                () = ended(&mut self.ending, |how| *how != Ending::No) => false,
             };
         }
         self.know(segment)

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{mpsc, watch};
 
-use super::listener::{RECORD_PAUSE, passes};
+use super::{
+    listener::{RECORD_PAUSE, passes},
+    parts::{Ending, ended},
+};
 use crate::{
     domain::{
         actor::{Actor, ActorKind, Attribution, Purpose},
@@ -48,20 +50,20 @@ pub(in crate::hearing) struct Taking {
     hearing: HearingId,
     store: Arc<dyn RecordStore>,
     world: Arc<dyn World>,
-    end: CancellationToken,
+    ending: watch::Receiver<Ending>,
     receiver: mpsc::Receiver<Change>,
 }
 
-/// Both sides for one hearing, until `end` is cancelled.
-pub(in crate::hearing) fn notes(parts: &Parts, hearing: HearingId, end: CancellationToken) -> (Notes, Taking) {
+/// Both sides for one sitting, until it ends.
+pub(in crate::hearing) fn notes(parts: &Parts, hearing: HearingId, ending: watch::Receiver<Ending>) -> (Notes, Taking) {
     let (sender, receiver) = mpsc::channel(NOTES);
     let (store, world) = (Arc::clone(&parts.store), Arc::clone(&parts.world));
     let notes = Notes { hearing, metrics: Arc::clone(&parts.metrics), sender };
-    (notes, Taking { hearing, store, world, end, receiver })
+    (notes, Taking { hearing, store, world, ending, receiver })
 }
 
 impl Taking {
-    /// Puts notes into the record until the hearing is to end and none is left.
+    /// Puts notes into the record until the sitting is to end and none is left.
     ///
     /// If the future is dropped, the notes that wait are lost: nothing depends on them.
     ///
@@ -72,7 +74,7 @@ impl Taking {
             let note = tokio::select! {
                 biased;
                 note = self.receiver.recv() => note,
-                () = self.end.cancelled() => None,
+                () = ended(&mut self.ending, |how| *how != Ending::No) => None,
             };
             let Some(change) = note else { return Ok(()) };
             self.append(change).await;

@@ -6,7 +6,6 @@ use std::{
 };
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tokio_util::sync::CancellationToken;
 
 use super::{LiveEvent, gate::Gate, neighbours::Neighbourhood};
 use crate::{
@@ -19,6 +18,27 @@ use crate::{
     },
     telemetry::Metrics,
 };
+
+/// How a sitting ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::hearing) enum Ending {
+    /// It goes on.
+    #[default]
+    No,
+    /// The service stops: what has ended gets its text. What is still being said is left to the next sitting, since a cut here
+    /// would be a cut in the middle of a word.
+    Adjourned,
+    /// Nothing more comes: everything on disk is heard to its end.
+    Closed,
+}
+
+/// Ready when the sitting ends in a way that is `meant`.
+pub(super) async fn ended(ending: &mut watch::Receiver<Ending>, meant: impl FnMut(&Ending) -> bool) {
+    // Where nobody is left who could say so, it never is.
+    if ending.wait_for(meant).await.is_err() {
+        std::future::pending().await
+    }
+}
 
 /// What the task works with.
 pub(in crate::hearing) struct ListenerParts {
@@ -38,6 +58,8 @@ pub(in crate::hearing) struct ListenerParts {
     pub(in crate::hearing) metrics: Arc<Metrics>,
     /// How far the channel's audio has its results.
     pub(in crate::hearing) settled: watch::Sender<SamplePos>,
+    /// How far it is heard: every utterance that ended before has its text.
+    pub(in crate::hearing) heard: watch::Sender<SamplePos>,
     /// Where the record says that the input ended, from now on.
     pub(in crate::hearing) cuts: mpsc::Receiver<SamplePos>,
     /// Makes it begin anew from what the record says.
@@ -46,8 +68,8 @@ pub(in crate::hearing) struct ListenerParts {
     pub(in crate::hearing) gate: Arc<Gate>,
     /// The channels of the hearing.
     pub(in crate::hearing) neighbourhood: Neighbourhood,
-    /// Cancelled when the hearing is to be closed: everything on disk is heard to its end, then the task is done.
-    pub(in crate::hearing) end: CancellationToken,
+    /// When and how it is to end.
+    pub(in crate::hearing) ending: watch::Receiver<Ending>,
 }
 
 /// What listeners have in common.

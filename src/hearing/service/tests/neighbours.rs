@@ -181,3 +181,27 @@ async fn what_was_revised_is_destroyed_in_both_forms() {
     assert_eq!(gone, 2, "as it was first, and as it was revised");
     assert_eq!(standing(&hearings, hearing).await.len(), 1, "the other channel's stays");
 }
+
+#[tokio::test]
+async fn a_channel_that_comes_after_a_stop_gives_what_it_gives_in_time() {
+    let expected = together().await;
+    let folder = TempDir::new().unwrap();
+    let (hearing, token) = {
+        let hearings = hearings(&folder);
+        let (hearing, token) = opened_two(&hearings).await;
+        drop(first_alone(&hearings, hearing, &token).await);
+        hearings.adjourn().await;
+        assert!(committed(&hearings, hearing).await[0].uncompared);
+        assert!(standing(&hearings, hearing).await[0].uncompared, "the other channel may still come");
+        hearings.parts.store.close().await.unwrap();
+        hearings.parts.journal.halt().await;
+        (hearing, token)
+    };
+    let hearings = hearings(&folder);
+    hearings.recover().await.unwrap();
+    let mut stream = hearings.stream(hearing, &token, by()).await.unwrap();
+    stream.audio.audio(2, None, &voice(2)).await.unwrap();
+    stream.audio.finish().await.unwrap();
+    hearings.close(hearing, by()).await.unwrap();
+    assert_eq!(standing(&hearings, hearing).await, expected);
+}
