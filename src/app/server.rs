@@ -114,19 +114,26 @@ impl Server {
         &self.hearings
     }
 
-    /// Stops: streams are told, what was said gets its text, the record is closed.
+    /// Stops: streams are told, utterances that ended get their text, the record is closed. What is not done in the configured
+    /// time is left to the next start, and connections that are still open are cut.
     ///
     /// # Errors
     /// What failed while stopping.
     pub async fn stop(self) -> Result<(), AppError> {
         self.readiness.drain();
         self.stop.cancel();
-        match tokio::time::timeout(self.drain, self.task).await {
+        // One time for all of it: whoever stops the server waits no longer.
+        let deadline = tokio::time::Instant::now() + self.drain;
+        let mut task = self.task;
+        match tokio::time::timeout_at(deadline, &mut task).await {
             Ok(Ok(served)) => served?,
             Ok(Err(panicked)) => tracing::error!(error = %panicked, "the server's task panicked"),
-            Err(_late) => tracing::warn!(seconds = self.drain.as_secs(), "connections were still open; they are cut"),
+            Err(_late) => {
+                tracing::warn!(seconds = self.drain.as_secs(), "connections were still open; they are cut");
+                task.abort();
+            }
         }
-        if tokio::time::timeout(self.drain, self.hearings.adjourn()).await.is_err() {
+        if tokio::time::timeout_at(deadline, self.hearings.adjourn()).await.is_err() {
             tracing::warn!("not everything said has its text yet; it gets it at the next start");
         }
         let closed = self.store.close().await;

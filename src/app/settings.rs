@@ -41,6 +41,6 @@ pub struct ServerSettings {
     pub max_streams: usize,
     /// Bytes of one message.
     pub max_message_bytes: usize,
-    /// How long streams may take to finish when the server stops.
+    /// How long streams and texts may take to finish when the server stops.
     pub drain: Duration,
 }

@@ -1,11 +1,12 @@
 //! What is ordered of a hearing besides its audio: how parts of it are treated, and that text is made of it after all.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
 use super::{
     HearingError,
+    live::listener::passes,
     load::{LOOK, Ladder},
     orders::{Placed, Request},
     service::{Hearings, append, finished},
@@ -14,9 +15,13 @@ use super::{
 use crate::domain::{
     actor::{Actor, ActorKind, Purpose},
     change::{Change, Recognition},
+    fault::Fault,
     id::HearingId,
     load::LoadStep,
 };
+
+/// Steps of the load that the record could not take yet. When so many wait, the oldest are given up, which is logged.
+const UNTOLD: usize = 1_024;
 
 impl Hearings {
     /// Carries out an order about what is recorded, exact to the sample. What is begun is done, also if the caller goes away
@@ -101,7 +106,7 @@ impl Hearings {
     /// Looks at the load until `stop`, takes the steps that follow, and writes them into the records of the hearings that
     /// they are felt in.
     pub async fn mind_the_load(self: Arc<Self>, stop: CancellationToken) {
-        let mut ladder = Ladder::default();
+        let (mut ladder, mut untold) = (Ladder::default(), VecDeque::new());
         let began = tokio::time::Instant::now();
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -111,22 +116,33 @@ impl Hearings {
                 () = stop.cancelled() => return,
             }
             let lateness = self.load.lateness(tokio::time::Instant::now());
-            let Some(step) = ladder.observe(began.elapsed(), lateness) else { continue };
-            self.load.set(step);
-            self.parts.metrics.load_step(step);
-            let lateness_ms = u64::try_from(lateness.as_millis()).unwrap_or(u64::MAX);
-            tracing::warn!(step = step.number(), lateness_ms, "the load moved the service to another step");
-            self.tell_of_step(step, lateness_ms).await;
+            if let Some(step) = ladder.observe(began.elapsed(), lateness) {
+                self.load.set(step);
+                self.parts.metrics.load_step(step);
+                let lateness_ms = u64::try_from(lateness.as_millis()).unwrap_or(u64::MAX);
+                tracing::warn!(step = step.number(), lateness_ms, "the load moved the service to another step");
+                let stepped = Change::LoadStepped { step, lateness_ms };
+                untold.extend(self.listened_to().into_iter().map(|hearing| (hearing, stepped.clone())));
+            }
+            self.tell_of_steps(&mut untold).await;
         }
     }
 
-    async fn tell_of_step(&self, step: LoadStep, lateness_ms: u64) {
+    /// Writes steps into the records, in their order. Where the record cannot take one now, the rest is left for the next look.
+    async fn tell_of_steps(&self, untold: &mut VecDeque<(HearingId, Change)>) {
         let by = Actor { kind: ActorKind::Service, id: "load".to_owned() };
-        for hearing in self.listened_to() {
-            let stepped = Change::LoadStepped { step, lateness_ms };
-            if let Err(error) = append(&self.parts, hearing, stepped, &by, Purpose::Collection).await {
-                tracing::warn!(hearing.id = %hearing, %error, "a step of the load could not be recorded");
+        while let Some((hearing, stepped)) = untold.front() {
+            match append(&self.parts, *hearing, stepped.clone(), &by, Purpose::Collection).await {
+                Err(error) if passes(error.kind()) && untold.len() <= UNTOLD => {
+                    tracing::warn!(hearing.id = %hearing, %error, "a step of the load cannot be recorded now; trying again");
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!(hearing.id = %hearing, %error, "a step of the load is not in the record");
+                }
+                Ok(_seq) => {}
             }
+            untold.pop_front();
         }
     }
 

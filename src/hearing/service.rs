@@ -7,7 +7,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::{OnceCell, Semaphore, broadcast};
+use tokio::{
+    sync::{OnceCell, Semaphore, broadcast},
+    task::JoinSet,
+};
 
 use super::{
     HearingError,
@@ -253,12 +256,15 @@ impl Hearings {
     /// Takes up every open hearing that has audio: what was said before the service stopped gets its text.
     ///
     /// # Errors
-    /// What the record says; a hearing that cannot be taken up is logged and left.
+    /// What the record says of the hearings as a whole; one that cannot be taken up is logged and left.
     pub async fn recover(self: &Arc<Self>) -> Result<(), HearingError> {
         for summary in self.parts.store.hearings().await? {
-            if self.is_left_half_heard(&summary).await?
-                && let Err(error) = self.catch_up(summary.id).await
-            {
+            let caught_up = match self.is_left_half_heard(&summary).await {
+                Ok(true) => self.catch_up(summary.id).await,
+                Ok(false) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = caught_up {
                 tracing::error!(hearing.id = %summary.id, %error, "a hearing that was only recorded could not be taken up");
             }
             if summary.closed_at.is_some() || !self.has_audio(&summary) {
@@ -294,12 +300,15 @@ impl Hearings {
         // The streams end first.
         self.idle().await;
         let sittings: Vec<_> = self.live().values().map(|live| Arc::clone(&live.sitting)).collect();
-        for sitting in sittings {
-            let Some(sitting) = sitting.get() else { continue };
-            if let Err(error) = sitting.adjourn().await {
+        // All at once: none takes the others' time.
+        let adjourning = sittings.into_iter().map(|sitting| async move {
+            if let Some(sitting) = sitting.get()
+                && let Err(error) = sitting.adjourn().await
+            {
                 tracing::error!(%error, "a hearing was not heard out; its audio is kept");
             }
-        }
+        });
+        adjourning.collect::<JoinSet<()>>().join_all().await;
     }
 
     async fn append(

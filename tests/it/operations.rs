@@ -66,6 +66,27 @@ async fn a_stopping_server_finishes_what_was_said() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_that_takes_longer_than_its_time_cuts_connections_and_leaves_the_text_to_the_next_start() {
+    let mut running = Running::start_with(|settings| settings.drain = std::time::Duration::ZERO).await;
+    let speech = Speech::english();
+    let hearing = running.open(vec![channel(1, "judge", &["en"], speech.format)]).await;
+    let mut open = Open::new(&mut running.client, vec![In::Start(start(&hearing))]).await.unwrap();
+    // All of it at once: its text takes seconds.
+    open.send(audio(1, &speech.bytes)).await;
+    loop {
+        if let Some(pb::stream_response::Kind::Stored(stored)) = open.next().await
+            && stored.durable_through_sample == speech.frames()
+        {
+            break;
+        }
+    }
+    running.stop().await;
+    let heard = open.rest().await;
+    let refused = heard.refused.expect("the stream was not finished");
+    assert!(!refused.message().contains("the server is stopping"), "it was told after all results: {refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_being_said_at_sigterm_gets_the_text_of_an_undisturbed_run_after_the_restart() {
     let dir = tempfile::tempdir().unwrap();
     let speech = Speech::english();

@@ -535,6 +535,6 @@ fn fresh(parts: &ListenerParts, at: SamplePos) -> Result<Front, HearingError> {
 }
 
 /// Whether what kept the record from taking a change may pass.
-pub(super) const fn passes(kind: FaultKind) -> bool {
+pub(in crate::hearing) const fn passes(kind: FaultKind) -> bool {
     matches!(kind, FaultKind::Overloaded { .. } | FaultKind::Unavailable | FaultKind::TimedOut)
 }
