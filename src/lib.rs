@@ -22,3 +22,8 @@ pub mod speech;
 #[cfg(feature = "server")]
 pub mod telemetry;
 pub mod text;
+
+/// A server lives for months. The system's allocator keeps what many threads once asked for, a little more each hour.
+#[cfg(feature = "server")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
