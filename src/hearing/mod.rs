@@ -1,6 +1,7 @@
 //! What people do with a hearing: open it, stream into it, follow it, read it, close it. The only place where audio,
 //! recognition and record meet.
 
+mod afterwards;
 pub mod clock;
 mod destruction;
 mod ears;

@@ -1,4 +1,4 @@
-//! What is ordered of a hearing besides its audio: how parts of it are treated, and that text is made of it after all.
+//! What is ordered of a hearing besides its audio: how parts of it are treated; and the steps of the load, which come of themselves.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::domain::{
     actor::{Actor, ActorKind, Purpose},
-    change::{Change, Recognition},
+    change::Change,
     fault::Fault,
     id::HearingId,
     load::LoadStep,
@@ -59,48 +59,6 @@ impl Hearings {
         let placed = sitting.order(&self.parts, request, by).await?;
         tracing::info!(hearing.id = %hearing, class = ?request.class, intervals = placed.changes.len(), "an order about what is recorded holds");
         Ok(placed)
-    }
-
-    /// Makes the text of a hearing that was only recorded and is closed. It comes into the record as it is made; when this
-    /// returns, it has begun.
-    ///
-    /// # Errors
-    /// [`HearingError::NotRecordOnly`], and what the record and the journal say.
-    pub async fn recognize(self: &Arc<Self>, hearing: HearingId, by: Actor) -> Result<(), HearingError> {
-        let this = Arc::clone(self);
-        finished(async move { this.recognize_now(hearing, by).await }).await
-    }
-
-    async fn recognize_now(self: &Arc<Self>, hearing: HearingId, by: Actor) -> Result<(), HearingError> {
-        let summary = self.parts.store.hearing(hearing).await?;
-        let begun = self.parts.store.entries_named(hearing, Change::RecognitionBegan {}.name()).await?;
-        if summary.recognition == Recognition::Live || summary.closed_at.is_none() || !begun.is_empty() {
-            return Err(HearingError::NotRecordOnly { hearing });
-        }
-        append(&self.parts, hearing, Change::RecognitionBegan {}, &by, Purpose::Collection).await?;
-        self.catch_up(hearing).await
-    }
-
-    /// Listens to a closed hearing in the background, and ends when all of it has its text.
-    pub(super) async fn catch_up(self: &Arc<Self>, hearing: HearingId) -> Result<(), HearingError> {
-        let sitting = Sitting::of_closed(&self.parts, &self.load, hearing).await?;
-        let this = Arc::clone(self);
-        tokio::spawn(async move {
-            let heard = match sitting.hear_out(&this.parts).await {
-                Ok(()) => {
-                    let by = Actor { kind: ActorKind::Service, id: "recognition".to_owned() };
-                    append(&this.parts, hearing, Change::RecognitionEnded {}, &by, Purpose::Collection).await
-                }
-                Err(error) => Err(error),
-            };
-            match heard {
-                Ok(_seq) => tracing::info!(hearing.id = %hearing, "a hearing that was only recorded has its text"),
-                Err(error) => {
-                    tracing::error!(hearing.id = %hearing, %error, "a hearing that was only recorded has not all its text; it gets it at the next start")
-                }
-            }
-        });
-        Ok(())
     }
 
     /// Looks at the load until `stop`, takes the steps that follow, and writes them into the records of the hearings that
@@ -156,21 +114,5 @@ impl Hearings {
     #[must_use]
     pub fn load_step(&self) -> LoadStep {
         *self.load.step().borrow()
-    }
-
-    /// On a hearing that is closed: what was said can still be sealed or destroyed.
-    async fn order_afterwards(
-        &self,
-        hearing: HearingId,
-        request: &Request,
-        by: &Actor,
-    ) -> Result<Placed, HearingError> {
-        let sitting = Sitting::of_closed(&self.parts, &self.load, hearing).await?;
-        let placed = sitting.order(&self.parts, request, by).await;
-        // What shared an utterance with destroyed samples gets its text anew.
-        let heard = sitting.hear_out(&self.parts).await;
-        let placed = placed?;
-        heard?;
-        Ok(placed)
     }
 }

@@ -14,6 +14,7 @@ use tokio::{
 
 use super::{
     HearingError,
+    afterwards::Desks,
     live::LiveEvent,
     load::{Load, STILL_LATE},
     room::DiskRoom,
@@ -97,6 +98,7 @@ pub struct Hearings {
     pub(super) load: Load,
     pub(super) room: DiskRoom,
     pub(super) places: Arc<Semaphore>,
+    pub(super) desks: Desks,
     live: Mutex<HashMap<HearingId, Live>>,
 }
 
@@ -105,7 +107,14 @@ impl Hearings {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let places = Arc::new(Semaphore::new(parts.max_streams));
-        Self { parts, load: Load::default(), room: DiskRoom::default(), places, live: Mutex::new(HashMap::new()) }
+        Self {
+            parts,
+            load: Load::default(),
+            room: DiskRoom::default(),
+            places,
+            desks: Desks::default(),
+            live: Mutex::default(),
+        }
     }
 
     /// The engine that finals are made with.
@@ -259,12 +268,7 @@ impl Hearings {
     /// What the record says of the hearings as a whole; one that cannot be taken up is logged and left.
     pub async fn recover(self: &Arc<Self>) -> Result<(), HearingError> {
         for summary in self.parts.store.hearings().await? {
-            let caught_up = match self.is_left_half_heard(&summary).await {
-                Ok(true) => self.catch_up(summary.id).await,
-                Ok(false) => Ok(()),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = caught_up {
+            if let Err(error) = self.take_up_closed(&summary).await {
                 tracing::error!(hearing.id = %summary.id, %error, "a hearing that was only recorded could not be taken up");
             }
             if summary.closed_at.is_some() || !self.has_audio(&summary) {
@@ -284,16 +288,6 @@ impl Hearings {
         Ok(())
     }
 
-    /// Whether a hearing that was only recorded was closed and not all of its text made since it was asked for.
-    async fn is_left_half_heard(&self, summary: &HearingSummary) -> Result<bool, HearingError> {
-        if summary.recognition == Recognition::Live || summary.closed_at.is_none() {
-            return Ok(false);
-        }
-        let store = &self.parts.store;
-        let begun = store.entries_named(summary.id, Change::RecognitionBegan {}.name()).await?.len();
-        Ok(begun > store.entries_named(summary.id, Change::RecognitionEnded {}.name()).await?.len())
-    }
-
     /// Ends every sitting: utterances that ended get their text, the journals are let go. The hearings stay open, and what was
     /// being said goes on with the next sitting.
     pub async fn adjourn(&self) {
@@ -308,7 +302,9 @@ impl Hearings {
                 tracing::error!(%error, "a hearing was not heard out; its audio is kept");
             }
         });
+        let closed = self.desks.leave();
         adjourning.collect::<JoinSet<()>>().join_all().await;
+        closed.await;
     }
 
     async fn append(

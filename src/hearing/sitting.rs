@@ -83,7 +83,7 @@ impl Sitting {
         Self::seated(parts, load, summary, events).await
     }
 
-    /// One of a hearing that is closed, for an order that comes afterwards.
+    /// One of a hearing that is closed, for what is done afterwards.
     pub(super) async fn of_closed(parts: &Parts, load: &Load, hearing: HearingId) -> Result<Self, HearingError> {
         let summary = parts.store.hearing(hearing).await?;
         Self::seated(parts, load, summary, broadcast::Sender::new(1)).await
@@ -128,7 +128,7 @@ impl Sitting {
                 seated = gaps::tell(parts, at, route.path.clone(), (stored, &entries)).await;
             }
             if let Err(error) = seated {
-                sitting.let_go().await;
+                sitting.let_go(parts).await;
                 return Err(error);
             }
         }
@@ -387,10 +387,14 @@ impl Sitting {
     }
 
     /// Stops at once. What has no text yet gets it from the next sitting.
-    pub(super) async fn let_go(&self) {
+    pub(super) async fn let_go(&self, parts: &Parts) {
         self.spoiled.store(true, Ordering::Release);
         self.listeners.lock().await.shutdown().await;
         self.close_journals().await;
+        // What a listener was adding to the record is there before another begins by what the record says.
+        if let Err(error) = parts.store.flush().await {
+            tracing::debug!(hearing.id = %self.hearing, %error, "the record was not waited for");
+        }
     }
 
     async fn close_journals(&self) {

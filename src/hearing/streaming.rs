@@ -100,7 +100,7 @@ impl Hearings {
     /// Lets go of a sitting whose journal or listener failed: the next stream begins another.
     pub(super) async fn renew(&self, hearing: HearingId, broken: &Arc<OnceCell<Sitting>>) {
         if let Some(sitting) = broken.get() {
-            sitting.let_go().await;
+            sitting.let_go(&self.parts).await;
         }
         if let Some(live) = self.live().get_mut(&hearing)
             && Arc::ptr_eq(&live.sitting, broken)

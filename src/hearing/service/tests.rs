@@ -371,7 +371,7 @@ async fn nobody_streams_into_a_hearing_that_is_being_closed() {
 /// The service ends without a word: its tasks are gone in the middle of their work.
 async fn crash(hearings: &Hearings, hearing: HearingId) {
     let sitting = Arc::clone(&hearings.live().get(&hearing).unwrap().sitting);
-    sitting.get().unwrap().let_go().await;
+    sitting.get().unwrap().let_go(&hearings.parts).await;
     hearings.parts.store.close().await.unwrap();
     hearings.parts.journal.halt().await;
 }

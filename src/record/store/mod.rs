@@ -97,6 +97,13 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
     /// (`EntrySeq::START` before): subscribe first, then read to the end, then wait.
     fn subscribe(&self, hearing: HearingId) -> watch::Receiver<EntrySeq>;
 
+    /// Waits until everything handed in before is written or refused, also what nobody waits for any more: who reads after it
+    /// reads all of that.
+    ///
+    /// # Errors
+    /// [`RecordError::Stopped`] if it was closed before.
+    async fn flush(&self) -> Result<(), RecordError>;
+
     /// Writes what is queued and lets go of the files. Later calls give [`RecordError::Stopped`].
     ///
     /// # Errors

@@ -159,3 +159,110 @@ async fn a_hearing_that_is_only_recorded_gets_its_text_when_it_is_asked_for() {
     let (pending, speech, length) = accounts().await;
     assert!(pending == 0 && speech > 0 && length == 96_000, "{pending} {speech} {length}");
 }
+
+/// A hearing that was only recorded and is closed.
+async fn recorded(hearings: &Arc<Hearings>, audio: &[u8]) -> HearingId {
+    let live = opened(hearings).await;
+    let setup = hearings.parts.store.hearing(live).await.unwrap().channels;
+    let later = NewHearing { recognition: Recognition::Later, ..new(setup) };
+    let (hearing, _) = hearings.open(later, by()).await.unwrap();
+    let mut stream = hearings.stream(hearing, "", by()).await.unwrap();
+    stream.audio.audio(1, None, audio).await.unwrap();
+    drop(stream);
+    hearings.close(hearing, by()).await.unwrap();
+    hearing
+}
+
+async fn recognized(hearings: &Arc<Hearings>, hearing: HearingId) {
+    let mut news = hearings.parts.store.subscribe(hearing);
+    while hearings.parts.store.entries_named(hearing, "recognition_ended").await.unwrap().is_empty() {
+        news.changed().await.unwrap();
+    }
+}
+
+fn destroying(first: u64, end: u64) -> crate::hearing::orders::Request {
+    let label = |text: &str| Label::try_from(text.to_owned()).unwrap();
+    crate::hearing::orders::Request {
+        channel: None,
+        start: crate::hearing::orders::Start::At(SamplePos::new(first)),
+        end: Some(SamplePos::new(end)),
+        class: IntervalClass::OffRecord,
+        order: crate::domain::change::Order { by: label("judge 7"), reason: label("talk with counsel") },
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_does_not_wait_for_the_text_of_a_closed_hearing() {
+    let audio: Vec<u8> = (0..3).flat_map(|_| two_utterances()).collect();
+    let folder = TempDir::new().unwrap();
+    let open = Arc::new((Mutex::new(true), std::sync::Condvar::new()));
+    let engine = Gated { inner: Scripted::new(&["well", "yes"]), open: Arc::clone(&open) };
+    let hearings = hearings_with(&folder, Arc::new(engine));
+    let hearing = recorded(&hearings, &audio).await;
+    *open.0.lock().unwrap() = false;
+    hearings.recognize(hearing, by()).await.unwrap();
+    // The engine stands, so the text is being made all the while; two orders at once, each of which destroys.
+    let (first, second) = tokio::join!(
+        hearings.order(hearing, destroying(0, 1_000), by()),
+        hearings.order(hearing, destroying(90_000, 120_000), by()),
+    );
+    for placed in [first.unwrap(), second.unwrap()] {
+        assert!(placed.changes.iter().any(|c| matches!(c, Change::AudioDestroyed { .. })), "{placed:?}");
+    }
+    *open.0.lock().unwrap() = true;
+    open.1.notify_all();
+    recognized(&hearings, hearing).await;
+    let heard = segments(&hearings, hearing).await;
+    assert!(heard.len() > 2, "{heard:?}");
+    assert!(heard.iter().all(|s| s.0 >= 1_000 && (s.1 <= 90_000 || s.0 >= 120_000)), "{heard:?}");
+    let (ledger, _) = hearings.ledger(hearing).await.unwrap();
+    assert_eq!(ledger[0].sum(|a| a == Account::Pending), 0);
+    assert_eq!(ledger[0].sum(|a| a == Account::OffRecord), 31_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn text_that_could_not_be_made_can_be_asked_for_again() {
+    let audio = two_utterances();
+    let expected = undisturbed(&audio).await;
+    let folder = TempDir::new().unwrap();
+    let hearings = hearings(&folder);
+    let hearing = recorded(&hearings, &audio).await;
+    // Its journal is away, as where a disk is not mounted.
+    let journals = folder.path().join("audio");
+    std::fs::rename(&journals, folder.path().join("away")).unwrap();
+    std::fs::write(&journals, "no folder").unwrap();
+    hearings.recognize(hearing, by()).await.unwrap_err();
+    std::fs::remove_file(&journals).unwrap();
+    std::fs::rename(folder.path().join("away"), &journals).unwrap();
+    hearings.recognize(hearing, by()).await.unwrap();
+    recognized(&hearings, hearing).await;
+    assert_eq!(segments(&hearings, hearing).await, expected);
+    assert_eq!(hearings.parts.store.entries_named(hearing, "recognition_began").await.unwrap().len(), 1);
+    assert!(matches!(hearings.recognize(hearing, by()).await, Err(HearingError::NotRecordOnly { .. })), "all is there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_does_not_wait_for_the_text_of_a_closed_hearing_which_is_made_after_the_start() {
+    let audio: Vec<u8> = (0..3).flat_map(|_| two_utterances()).collect();
+    let expected = undisturbed(&audio).await;
+    let folder = TempDir::new().unwrap();
+    let open = Arc::new((Mutex::new(true), std::sync::Condvar::new()));
+    let hearing = {
+        let engine = Gated { inner: Scripted::new(&["well", "yes"]), open: Arc::clone(&open) };
+        let hearings = hearings_with(&folder, Arc::new(engine));
+        let hearing = recorded(&hearings, &audio).await;
+        *open.0.lock().unwrap() = false;
+        hearings.recognize(hearing, by()).await.unwrap();
+        hearings.adjourn().await;
+        assert!(matches!(hearings.order(hearing, destroying(0, 1_000), by()).await, Err(HearingError::Stopped { .. })));
+        hearings.parts.store.close().await.unwrap();
+        hearings.parts.journal.halt().await;
+        *open.0.lock().unwrap() = true;
+        open.1.notify_all();
+        hearing
+    };
+    let hearings = hearings(&folder);
+    hearings.recover().await.unwrap();
+    recognized(&hearings, hearing).await;
+    assert_eq!(segments(&hearings, hearing).await, expected);
+}

@@ -155,6 +155,12 @@ impl RecordStore for SqliteStore {
         self.watchers.subscribe(hearing)
     }
 
+    async fn flush(&self) -> Result<(), RecordError> {
+        let (done, end) = oneshot::channel();
+        self.queue.send(writer::Command::Flush(done)).await.map_err(|_gone| RecordError::Stopped)?;
+        end.await.map_err(|_gone| RecordError::Stopped)
+    }
+
     async fn close(&self) -> Result<(), RecordError> {
         self.readers.close();
         let (done, end) = oneshot::channel();

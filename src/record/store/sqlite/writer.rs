@@ -36,6 +36,7 @@ pub(super) struct Job {
 
 pub(super) enum Command {
     Append(Box<Job>),
+    Flush(oneshot::Sender<()>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -75,11 +76,12 @@ impl Writer {
         let mut stopped = None;
         while stopped.is_none() {
             let Some(first) = commands.blocking_recv() else { break };
-            let mut jobs = Vec::new();
+            let (mut jobs, mut flushed) = (Vec::new(), Vec::new());
             let mut next = Some(first);
             while let Some(command) = next {
                 match command {
                     Command::Append(job) => jobs.push(*job),
+                    Command::Flush(done) => flushed.push(done),
                     Command::Stop(done) => {
                         commands.close();
                         stopped = Some(done);
@@ -88,6 +90,9 @@ impl Writer {
                 next = if jobs.len() < BATCH || stopped.is_some() { commands.try_recv().ok() } else { None };
             }
             self.commit(jobs);
+            for done in flushed {
+                let _nobody = done.send(());
+            }
         }
         // Leaves one file without a log beside it; where that fails the log is read at the next opening.
         if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
