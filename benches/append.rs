@@ -291,6 +291,7 @@ fn segment() -> Outcome<Segment> {
         flags: vec![],
         captions: CaptionState::Shown,
         uncompared: false,
+        replaced: None,
         engine: EngineInfo {
             engine: "whisper.cpp".to_owned(),
             engine_version: "1".to_owned(),

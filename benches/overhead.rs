@@ -455,6 +455,7 @@ fn segments(case: &Case, utterances: &[HeardUtterance]) -> Outcome<Vec<Segment>>
             flags: judgement.flags,
             captions: judgement.captions,
             uncompared: false,
+            replaced: None,
             engine: engine.clone(),
         })
     };

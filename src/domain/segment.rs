@@ -63,6 +63,10 @@ pub struct Segment {
     /// has, a [`Change::SegmentRevised`](super::change::Change::SegmentRevised) follows.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub uncompared: bool,
+    /// What was shown as committed while it was said, where that is not how this text begins. It depends on how the service kept
+    /// up when it was said: made anew from the journal, the text is the same and this is `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<String>,
     /// Engine, weights, parameters.
     pub engine: EngineInfo,
 }

@@ -27,7 +27,7 @@ use crate::{
     record::{entry::Entry, export::transcript::Transcript},
     speech::{
         asr::{
-            AsrError, CancelFlag, Pass, Recognizer,
+            AsrError, CancelFlag, Lead, Pass, Recognizer,
             pool::{Job, Pool},
         },
         audio::{
@@ -251,6 +251,7 @@ impl Offline {
             start: heard.utterance.span.start(),
             languages: setup.languages.clone(),
             pass: Pass::Final,
+            lead: Lead::default(),
             cancel: CancelFlag::default(),
             // The channel holds one answer, and one comes.
             reply: Box::new(move |outcome| drop(reply.send(outcome))),
@@ -320,7 +321,7 @@ impl Offline {
 fn ended_in(heard: Vec<Heard>) -> impl Iterator<Item = HeardUtterance> {
     heard.into_iter().filter_map(|event| match event {
         Heard::Ended(heard) => Some(*heard),
-        Heard::SpeechBegan(_) | Heard::Partial(_) => None,
+        Heard::SpeechBegan(_) | Heard::Partial(_) | Heard::MayEnd(_) | Heard::GoesOn => None,
     })
 }
 

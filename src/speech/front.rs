@@ -30,6 +30,10 @@ pub enum Heard {
     SpeechBegan(Tick),
     /// Text of this window may be shown while speech goes on; answer with [`Front::partial_done`].
     Partial(Window),
+    /// Somebody pauses; if the utterance ends here, it is this.
+    MayEnd(Box<Utterance>),
+    /// It goes on after the pause.
+    GoesOn,
     /// An utterance ended.
     Ended(Box<HeardUtterance>),
 }
@@ -193,6 +197,8 @@ impl Front {
                         Heard::SpeechBegan(at)
                     }
                     Action::Partial(window) => Heard::Partial(window),
+                    Action::MayClose(utterance) => Heard::MayEnd(utterance),
+                    Action::GoesOn => Heard::GoesOn,
                     Action::Close(utterance) => self.ended(utterance),
                 };
                 heard.push(event);

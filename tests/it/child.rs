@@ -13,7 +13,7 @@ use vivavoce::{
     app::isolation::arguments,
     domain::{hypothesis::Hypothesis, language::AllowedLanguages, time::Tick},
     speech::asr::{
-        AsrError, CancelFlag, DecodeRequest, Decoder, MAX_WINDOW, Pass, Recognizer,
+        AsrError, CancelFlag, DecodeRequest, Decoder, Lead, MAX_WINDOW, Pass, Recognizer,
         child::{ChildRecognizer, ChildSettings, Loss},
     },
     telemetry::log::LogSettings,
@@ -62,7 +62,7 @@ fn window() -> Vec<f32> {
 
 fn decode(decoder: &mut dyn Decoder, samples: &[f32], pass: Pass) -> Result<Hypothesis, AsrError> {
     let languages = AllowedLanguages::new(vec!["fr".parse().unwrap(), "en".parse().unwrap()]).unwrap();
-    let request = DecodeRequest { samples, start: Tick::new(77), languages: &languages, pass };
+    let request = DecodeRequest { samples, start: Tick::new(77), languages: &languages, pass, lead: &Lead::default() };
     decoder.decode(&request, &CancelFlag::default())
 }
 
@@ -140,7 +140,13 @@ fn an_engine_in_a_process_hears_what_one_in_this_process_hears() {
     let refused = AsrError::Window { samples: 0 };
     assert_eq!(decode(&mut *one, &[], Pass::Final).unwrap_err(), refused);
     let languages = AllowedLanguages::only("qu".parse().unwrap());
-    let unknown = DecodeRequest { samples: &samples, start: Tick::ZERO, languages: &languages, pass: Pass::Final };
+    let unknown = DecodeRequest {
+        samples: &samples,
+        start: Tick::ZERO,
+        languages: &languages,
+        pass: Pass::Final,
+        lead: &Lead::default(),
+    };
     let error = one.decode(&unknown, &CancelFlag::default()).unwrap_err();
     assert!(matches!(error, AsrError::UnknownLanguage { .. }), "{error}");
     assert_eq!(losses.try_iter().count(), 0);
@@ -231,7 +237,13 @@ fn a_decode_that_is_given_up_ends_soon_and_keeps_its_process() {
     decode(&mut *decoder, &samples, Pass::Final).unwrap();
     let (loaded, cancel) = (worked(process), CancelFlag::default());
     let languages = AllowedLanguages::only("en".parse().unwrap());
-    let request = DecodeRequest { samples: &samples, start: Tick::ZERO, languages: &languages, pass: Pass::Final };
+    let request = DecodeRequest {
+        samples: &samples,
+        start: Tick::ZERO,
+        languages: &languages,
+        pass: Pass::Final,
+        lead: &Lead::default(),
+    };
     let outcome = std::thread::scope(|scope| {
         scope.spawn(|| {
             wait_until("the decode begins", || worked(process) > loaded + 20);

@@ -233,6 +233,7 @@ pub(super) fn segment(segment: &Segment, channels: &[ChannelSetup]) -> pb::Segme
         engine: Some(engine(&segment.engine)),
         speech: segment.speech.iter().map(|s| span(*s, segment.rate)).collect(),
         uncompared: segment.uncompared,
+        replaced: segment.replaced.clone(),
     }
 }
 

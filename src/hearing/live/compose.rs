@@ -7,7 +7,7 @@ use crate::{
     domain::{
         channel::ChannelSetup,
         engine::EngineInfo,
-        hypothesis::Hypothesis,
+        hypothesis::{HeardWord, Hypothesis, join},
         id::{HearingId, SegmentId},
         probability::Probability,
         segment::{Segment, Word},
@@ -16,6 +16,7 @@ use crate::{
     speech::{
         confidence::{Sound, judge},
         front::HeardUtterance,
+        stream::live::fold,
         timing::{lay_on_speech, spoken},
     },
 };
@@ -51,8 +52,17 @@ pub(crate) fn segment(
         flags: judgement.flags,
         captions: judgement.captions,
         uncompared: false,
+        replaced: None,
         engine: engine.clone(),
     }
+}
+
+/// What was committed while an utterance was said, where the text is another; `None` where the text begins with it.
+pub(super) fn replaced(committed: &[HeardWord], segment: &Segment) -> Option<String> {
+    let letters = |words: &mut dyn Iterator<Item = &str>| words.map(fold).collect::<String>();
+    let shown = letters(&mut committed.iter().map(|w| w.text.as_str()));
+    let stands = letters(&mut segment.words.iter().map(|w| w.text.as_str()));
+    (!stands.starts_with(&shown)).then(|| join(committed.iter().map(|w| (w.text.as_str(), w.spaced))))
 }
 
 /// What is recorded of an utterance that the engine failed on: nothing was heard, which is flagged.

@@ -13,7 +13,7 @@ use super::{
     journal::Reading,
     neighbours::Neighbours,
     parts::{Ending, Known, ListenerParts, Rehear},
-    pending::Queue,
+    pending::{Ahead, Queue},
 };
 use crate::{
     domain::{
@@ -27,9 +27,12 @@ use crate::{
     },
     hearing::HearingError,
     speech::{
-        asr::{AsrError, CancelFlag, Pass, pool::Job},
+        asr::{AsrError, CancelFlag, Lead, Pass, pool::Job},
         front::{Front, Heard, HeardUtterance},
-        stream::{agreement::Agreement, session::Window},
+        stream::{
+            live::LiveText,
+            session::{Utterance, Window},
+        },
     },
     telemetry,
 };
@@ -57,8 +60,20 @@ pub(super) const RECORD_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a decode brought.
 enum Outcome {
-    Final { number: u64, result: Result<Hypothesis, AsrError> },
-    Partial { result: Result<Hypothesis, AsrError> },
+    Final {
+        number: u64,
+        result: Result<Hypothesis, AsrError>,
+    },
+    /// Of an utterance that may have ended.
+    Ahead {
+        number: u64,
+        result: Result<Hypothesis, AsrError>,
+    },
+    /// And whether nobody spoke at the end of the window.
+    Partial {
+        quiet: bool,
+        result: Result<Hypothesis, AsrError>,
+    },
 }
 
 pub(in crate::hearing) struct Listener {
@@ -71,7 +86,12 @@ pub(in crate::hearing) struct Listener {
     /// Where listening began anew: everything before it is over.
     fresh_at: SamplePos,
     pending: Queue,
-    agreement: Agreement,
+    /// What was shown so far of the utterance that goes on.
+    text: LiveText,
+    /// The decode of what it is if it ends at the pause that is now.
+    ahead: Option<Ahead>,
+    /// How many such decodes there were.
+    aheads: u64,
     neighbours: Neighbours,
     /// Texts of the record that are still to be compared with other channels.
     uncompared: VecDeque<Segment>,
@@ -113,7 +133,9 @@ impl Listener {
             known,
             parts,
             pending: Queue::default(),
-            agreement: Agreement::default(),
+            text: LiveText::default(),
+            ahead: None,
+            aheads: 0,
             stream_key,
             outcomes,
         })
@@ -205,7 +227,7 @@ impl Listener {
         self.pending.clear();
         // Answers to what was asked before go nowhere.
         self.outcomes = mpsc::channel(MAX_PENDING * 4);
-        self.agreement.reset();
+        (self.text, self.ahead) = (LiveText::default(), None);
         self.front = fresh(&self.parts, self.position)?;
         self.reading = Reading::forward(self.parts.path.clone());
         self.neighbours.forget();
@@ -264,7 +286,7 @@ impl Listener {
         self.on_heard(heard);
         self.front = fresh(&self.parts, self.position)?;
         self.fresh_at = self.position;
-        self.agreement.reset();
+        (self.text, self.ahead) = (LiveText::default(), None);
         self.pending.cut(self.position);
         self.pass_cuts().await
     }
@@ -291,7 +313,7 @@ impl Listener {
         for event in heard {
             match event {
                 Heard::SpeechBegan(at) => {
-                    self.agreement.reset();
+                    self.text = LiveText::default();
                     let at = self.parts.setup.format.rate.sample_at(at);
                     if self.is_live() {
                         self.tell(LiveEvent::SpeechBegan { channel: self.parts.setup.id, at });
@@ -299,6 +321,9 @@ impl Listener {
                 }
                 Heard::Partial(window) if self.is_live() && self.may_show() => self.decode_partial(window),
                 Heard::Partial(_) => self.front.partial_done(),
+                Heard::MayEnd(utterance) if self.is_live() && self.has_time() => self.decode_ahead(&utterance),
+                Heard::MayEnd(_) => {}
+                Heard::GoesOn => self.ahead = None,
                 Heard::Ended(utterance) => self.decode_final(*utterance),
             }
         }
@@ -314,17 +339,37 @@ impl Listener {
         }
     }
 
+    /// Whether a decode that may be in vain takes nothing from others.
+    fn has_time(&self) -> bool {
+        *self.parts.room.load.borrow() == LoadStep::Normal
+    }
+
     /// Whether what is heard now was said just now.
     fn is_live(&self) -> bool {
         let behind = self.parts.durable.borrow().index().saturating_sub(self.position.index());
         behind <= u64::from(self.parts.setup.format.rate.hz()) * LIVE_SECONDS
     }
 
-    fn decode_partial(&self, window: Window) {
-        let answer = self.outcomes.0.clone();
-        self.submit(window.samples, window.span.start(), Pass::Partial, CancelFlag::default(), move |result| {
+    fn decode_partial(&mut self, mut window: Window) {
+        let look = self.text.look(&window);
+        let (answer, quiet) = (self.outcomes.0.clone(), window.quiet);
+        let passed = usize::try_from(look.from.since(window.span.start())).unwrap_or(0).min(window.samples.len());
+        window.samples.drain(..passed);
+        self.submit((window.samples, look.from, look.lead), Pass::Partial, CancelFlag::default(), move |result| {
             // The task may be gone; then nobody wants it.
-            let _gone = answer.try_send(Outcome::Partial { result });
+            let _gone = answer.try_send(Outcome::Partial { quiet, result });
+        });
+    }
+
+    /// Decodes what the utterance will have been if nobody speaks before the pause is long enough: then its text is there at
+    /// once. It is the same decode, of the same samples.
+    fn decode_ahead(&mut self, utterance: &Utterance) {
+        self.aheads += 1;
+        let (answer, number, cancel) = (self.outcomes.0.clone(), self.aheads, CancelFlag::default());
+        self.ahead = Some(Ahead::new(number, utterance.span, cancel.clone()));
+        let window = (utterance.samples.clone(), utterance.span.start(), Lead::default());
+        self.submit(window, Pass::Final, cancel, move |result| {
+            let _gone = answer.try_send(Outcome::Ahead { number, result });
         });
     }
 
@@ -337,23 +382,31 @@ impl Listener {
         }
         // Where what followed was destroyed, an utterance may end elsewhere than it did.
         let revises = known.is_some();
+        let (committed, ahead) = (self.text.take(), self.ahead.take());
+        if let Some(ahead) = ahead.filter(|ahead| ahead.is_of(heard.utterance.span)) {
+            if let Some((number, outcome)) = self.pending.push_ahead((heard, committed), revises, ahead) {
+                // It goes the way of all others.
+                let _sent = self.outcomes.0.try_send(Outcome::Final { number, result: outcome });
+            }
+            return;
+        }
         let cancel = CancelFlag::default();
         self.submit_final(&heard, self.pending.next_number(), cancel.clone());
-        self.pending.push(heard, revises, cancel);
+        self.pending.push((heard, committed), revises, cancel);
     }
 
     fn submit_final(&self, heard: &HeardUtterance, number: u64, cancel: CancelFlag) {
         let answer = self.outcomes.0.clone();
         let utterance = &heard.utterance;
-        self.submit(utterance.samples.clone(), utterance.span.start(), Pass::Final, cancel, move |result| {
+        let window = (utterance.samples.clone(), utterance.span.start(), Lead::default());
+        self.submit(window, Pass::Final, cancel, move |result| {
             let _gone = answer.try_send(Outcome::Final { number, result });
         });
     }
 
     fn submit(
         &self,
-        samples: Vec<f32>,
-        start: Tick,
+        (samples, start, lead): (Vec<f32>, Tick, Lead),
         pass: Pass,
         cancel: CancelFlag,
         reply: impl FnOnce(Result<Hypothesis, AsrError>) + Send + 'static,
@@ -367,6 +420,7 @@ impl Listener {
             start,
             languages: self.parts.setup.languages.clone(),
             pass,
+            lead,
             cancel,
             reply: Box::new(reply),
             span: tracing::Span::current(),
@@ -375,12 +429,20 @@ impl Listener {
 
     async fn on_outcome(&mut self, outcome: Outcome) -> Result<(), HearingError> {
         match outcome {
-            Outcome::Partial { result } => {
+            Outcome::Partial { quiet, result } => {
                 self.front.partial_done();
                 if let Ok(hypothesis) = result {
-                    self.on_partial(hypothesis);
+                    self.on_partial(hypothesis, quiet);
                 }
                 Ok(())
+            }
+            Outcome::Ahead { number, result } => {
+                if let Some(ahead) = self.ahead.as_mut().filter(|ahead| ahead.number == number) {
+                    ahead.outcome = Some(result);
+                } else if let Some(number) = self.pending.number_of(number) {
+                    self.on_final(number, result)?;
+                }
+                self.commit().await
             }
             Outcome::Final { number, result } => {
                 self.on_final(number, result)?;
@@ -389,19 +451,21 @@ impl Listener {
         }
     }
 
-    fn on_partial(&mut self, hypothesis: Hypothesis) {
+    fn on_partial(&mut self, hypothesis: Hypothesis, quiet: bool) {
         // Its utterance may have ended while it was decoded.
         if hypothesis.window.start() < self.front.settled() {
             return;
         }
         let rate = self.parts.setup.format.rate;
-        let stable = self.agreement.observe(hypothesis.words.iter().map(|w| w.text.as_str()));
+        let Hypothesis { window, language, words, .. } = hypothesis;
+        self.text.observe(words, window.end(), quiet);
+        let (words, stable) = self.text.words();
         self.tell(LiveEvent::Partial(Box::new(Partial {
             channel: self.parts.setup.id,
             rate,
-            span: rate.span_at(hypothesis.window),
-            language: hypothesis.language,
-            words: hypothesis.words,
+            span: rate.span_at(window),
+            language,
+            words,
             stable,
         })));
     }
@@ -438,6 +502,7 @@ impl Listener {
             if self.neighbours.label(&mut segment, waits > 0).await {
                 self.uncompared.push_back(segment.clone());
             }
+            segment.replaced = compose::replaced(&pending.committed, &segment);
             let (captions, flags) = (segment.captions, segment.flags.iter().map(|f| f.code).collect::<Vec<_>>());
             let segment = Box::new(segment);
             let revises = pending.revises;

@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 use tokio::time::Instant;
 
 use crate::{
-    domain::{hypothesis::Hypothesis, time::SamplePos},
+    domain::{
+        hypothesis::{HeardWord, Hypothesis},
+        time::{SamplePos, TickSpan},
+    },
     speech::{
         asr::{AsrError, CancelFlag},
         front::HeardUtterance,
@@ -21,6 +24,10 @@ pub(super) struct Pending {
     /// Whether the record holds a text of it that ends elsewhere.
     pub(super) revises: bool,
     pub(super) cancel: CancelFlag,
+    /// What was committed of it while it was said.
+    pub(super) committed: Vec<HeardWord>,
+    /// The number of the decode that was begun ahead, where that is what is waited for.
+    ahead: Option<u64>,
     /// When its endpoint was found, for the metrics alone.
     pub(super) ended: Instant,
 }
@@ -28,6 +35,34 @@ pub(super) struct Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         self.cancel.cancel();
+    }
+}
+
+/// The decode of what an utterance is if it ends at the pause that is now. It is given up when it is dropped.
+pub(super) struct Ahead {
+    pub(super) number: u64,
+    span: TickSpan,
+    cancel: Option<CancelFlag>,
+    /// `None` while it is being decoded.
+    pub(super) outcome: Option<Result<Hypothesis, AsrError>>,
+}
+
+impl Ahead {
+    pub(super) const fn new(number: u64, span: TickSpan, cancel: CancelFlag) -> Self {
+        Self { number, span, cancel: Some(cancel), outcome: None }
+    }
+
+    /// Whether it is the decode of this utterance: one that begins and ends where it does has the same samples.
+    pub(super) fn is_of(&self, span: TickSpan) -> bool {
+        self.span == span
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        if let Some(cancel) = &self.cancel {
+            cancel.cancel();
+        }
     }
 }
 
@@ -61,9 +96,37 @@ impl Queue {
     }
 
     /// Takes in the next utterance.
-    pub(super) fn push(&mut self, heard: HeardUtterance, revises: bool, cancel: CancelFlag) {
-        let ended = Instant::now();
-        self.utterances.push_back(Pending { heard, outcome: None, retried: false, revises, cancel, ended });
+    pub(super) fn push(
+        &mut self,
+        (heard, committed): (HeardUtterance, Vec<HeardWord>),
+        revises: bool,
+        cancel: CancelFlag,
+    ) {
+        let (outcome, retried, ahead, ended) = (None, false, None, Instant::now());
+        self.utterances.push_back(Pending { heard, outcome, retried, revises, cancel, committed, ahead, ended });
+    }
+
+    /// Takes in the next utterance with the decode that was begun ahead of its end. What that brought already is given back, with
+    /// the utterance's number.
+    pub(super) fn push_ahead(
+        &mut self,
+        heard: (HeardUtterance, Vec<HeardWord>),
+        revises: bool,
+        mut ahead: Ahead,
+    ) -> Option<(u64, Result<Hypothesis, AsrError>)> {
+        let number = self.next_number();
+        self.push(heard, revises, ahead.cancel.take().unwrap_or_default());
+        let outcome = ahead.outcome.take();
+        if let Some(pending) = self.utterances.back_mut() {
+            pending.ahead = Some(ahead.number);
+        }
+        outcome.map(|outcome| (number, outcome))
+    }
+
+    /// The number of the utterance that waits for a decode which was begun ahead.
+    pub(super) fn number_of(&self, ahead: u64) -> Option<u64> {
+        let place = self.utterances.iter().position(|pending| pending.ahead == Some(ahead))?;
+        Some(self.first + place as u64)
     }
 
     /// The utterance with this number, as long as it waits.

@@ -139,6 +139,8 @@ struct Row<'a> {
     /// Where it was not compared with the other channels yet.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     uncompared: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaced: Option<&'a str>,
     engine: Option<usize>,
 }
 
@@ -246,6 +248,7 @@ fn row<'a>(transcript: &Transcript, engines: &[&EngineInfo], segment: &'a Segmen
         words: words.collect(),
         flags: segment.flags.iter().map(flag).collect(),
         uncompared: segment.uncompared,
+        replaced: segment.replaced.as_deref(),
         engine: engines.iter().position(|e| **e == segment.engine),
     }
 }

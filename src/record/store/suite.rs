@@ -94,6 +94,7 @@ pub(crate) fn segment(id: u128, number: u8, hz: u32, start: u64, text: &str, dou
         words,
         captions: CaptionState::Shown,
         uncompared: false,
+        replaced: None,
         engine: EngineInfo {
             engine: "scripted".to_owned(),
             engine_version: "1".to_owned(),

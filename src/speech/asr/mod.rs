@@ -48,6 +48,16 @@ pub enum Pass {
     Final,
 }
 
+/// What is known of a window before it is decoded. Empty where nothing is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lead {
+    /// What was said before the window, as it was written: the decoder goes on from it in sense and says none of it again.
+    pub before: String,
+    /// The words that the window begins with, as they were written: the decoder says what follows them, and nothing else.
+    pub words: String,
+}
+
 /// One window to decode.
 #[derive(Clone, Debug)]
 pub struct DecodeRequest<'a> {
@@ -59,6 +69,8 @@ pub struct DecodeRequest<'a> {
     pub languages: &'a AllowedLanguages,
     /// What it is for.
     pub pass: Pass,
+    /// What is known of it. Of a final nothing is: its text depends on its samples alone.
+    pub lead: &'a Lead,
 }
 
 /// A flag that makes a running decode give up at its next step.

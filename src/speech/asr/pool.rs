@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{AsrError, CancelFlag, DecodeRequest, Decoder, Pass, Recognizer};
+use super::{AsrError, CancelFlag, DecodeRequest, Decoder, Lead, Pass, Recognizer};
 use crate::domain::{hypothesis::Hypothesis, language::AllowedLanguages, time::Tick};
 
 /// What is called with the outcome of a job, on the worker's thread: it must be short.
@@ -30,6 +30,8 @@ pub struct Job {
     pub languages: AllowedLanguages,
     /// What it is for.
     pub pass: Pass,
+    /// What is known of it.
+    pub lead: Lead,
     /// Raised when nobody wants the answer any more.
     pub cancel: CancelFlag,
     /// Where the answer goes. A partial that was replaced is answered with [`AsrError::Cancelled`].
@@ -213,7 +215,13 @@ fn decode(
     recognizer: &Arc<dyn Recognizer>,
     job: &Job,
 ) -> Result<Hypothesis, AsrError> {
-    let request = DecodeRequest { samples: &job.samples, start: job.start, languages: &job.languages, pass: job.pass };
+    let request = DecodeRequest {
+        samples: &job.samples,
+        start: job.start,
+        languages: &job.languages,
+        pass: job.pass,
+        lead: &job.lead,
+    };
     panic::catch_unwind(panic::AssertUnwindSafe(|| {
         let decoder = match decoder {
             Some(decoder) => decoder,
@@ -241,6 +249,7 @@ mod tests {
             start: Tick::ZERO,
             languages: AllowedLanguages::only("en".parse().unwrap()),
             pass,
+            lead: Lead::default(),
             cancel: CancelFlag::default(),
             reply: Box::new(move |outcome| reply.send((stream, outcome)).unwrap()),
             span: tracing::Span::none(),

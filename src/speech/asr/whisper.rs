@@ -1,7 +1,9 @@
-//! whisper.cpp through whisper-rs: weights, how they decode (`decoder`), and the flag that stops it (`abort`).
+//! whisper.cpp through whisper-rs: weights, how they decode for the record (`decoder`) and while people speak (`partial`), and
+//! what is called from native code (`native`).
 
-mod abort;
 mod decoder;
+mod native;
+mod partial;
 
 use std::sync::Arc;
 
@@ -67,7 +69,7 @@ impl Default for WhisperOptions {
         Self {
             threads: 1,
             partial: PassParameters { beam: 1, context_pad: Some(128), align_words: false },
-            last: PassParameters { beam: 5, context_pad: None, align_words: true },
+            last: PassParameters { beam: 5, context_pad: Some(128), align_words: true },
             alignment: AlignmentHeads::Unknown,
         }
     }

@@ -45,6 +45,20 @@ pub(super) fn assemble(tokens: &[Token], language: &LanguageTag, start: Tick, le
     words
 }
 
+/// Whether the same tokens come three times on end, by which a decoder shows that it has lost its way. One token alone may:
+/// `no, no, no`.
+pub(super) fn repeats(tokens: &[Token]) -> bool {
+    const TIMES: usize = 3;
+    let repeated = |length: usize| {
+        tokens.windows(length * TIMES).any(|run| {
+            let (unit, rest) = run.split_at(length);
+            rest.chunks_exact(length).all(|next| next.iter().map(|t| &t.bytes).eq(unit.iter().map(|t| &t.bytes)))
+        })
+    };
+    // `no, no, no` is two tokens thrice.
+    (3..=tokens.len() / TIMES).any(repeated)
+}
+
 /// A run of tokens that makes one word.
 struct Group {
     text: String,

@@ -2,6 +2,6 @@
 //! replayed through a [`session::Session`] in a unit test, and how audio was cut into messages cannot matter, since the
 //! session only ever sees whole frames in order.
 
-pub mod agreement;
 pub mod endpoint;
+pub mod live;
 pub mod session;

@@ -42,6 +42,8 @@ pub struct Window {
     pub span: TickSpan,
     /// Its audio: `span.len()` samples.
     pub samples: Vec<f32>,
+    /// Whether nobody speaks at its end, so that its last word is whole.
+    pub quiet: bool,
 }
 
 /// What a frame led to.
@@ -51,6 +53,10 @@ pub enum Action {
     SpeechBegan(Tick),
     /// Text of this window may be shown while speech goes on.
     Partial(Window),
+    /// Somebody pauses: if nobody speaks before the pause is long enough, the utterance will have been this.
+    MayClose(Box<Utterance>),
+    /// It goes on after the pause.
+    GoesOn,
     /// An utterance ended.
     Close(Utterance),
 }
@@ -95,8 +101,13 @@ enum State {
         partial_at: usize,
         /// A partial is being decoded.
         partial_running: bool,
+        /// It may close with what is there.
+        may_close: bool,
     },
 }
+
+/// Frames without speech after which the last word is whole: 320 ms.
+const QUIET: usize = 10;
 
 impl Session {
     /// A channel at its first frame. Partials come each `partial_step_ms` of speech at most; 0 turns them off.
@@ -126,10 +137,13 @@ impl Session {
         self.held.push_back(HeldFrame { samples: *samples, speech });
         match self.state {
             State::Idle => self.idle(speech),
-            State::Speaking { quiet, partial_at, partial_running } => {
+            State::Speaking { quiet, partial_at, partial_running, may_close } => {
                 let quiet = if speech.value() >= self.config.stop_threshold { 0 } else { quiet + 1 };
-                self.state = State::Speaking { quiet, partial_at, partial_running };
-                self.speaking(quiet)
+                let goes_on = may_close && quiet == 0;
+                self.state = State::Speaking { quiet, partial_at, partial_running, may_close: may_close && !goes_on };
+                let mut actions = if goes_on { vec![Action::GoesOn] } else { Vec::new() };
+                actions.extend(self.speaking(quiet));
+                actions
             }
         }
     }
@@ -182,7 +196,8 @@ impl Session {
 
     fn idle(&mut self, speech: Probability) -> Vec<Action> {
         if speech.value() >= self.config.start_threshold {
-            self.state = State::Speaking { quiet: 0, partial_at: self.held.len(), partial_running: false };
+            self.state =
+                State::Speaking { quiet: 0, partial_at: self.held.len(), partial_running: false, may_close: false };
             return vec![Action::SpeechBegan(self.start)];
         }
         while self.held.len() > frames_of(self.config.pre_roll_ms) {
@@ -208,13 +223,27 @@ impl Session {
                 return vec![Action::Close(utterance)];
             }
             let quiet = quiet.min(self.held.len());
-            self.state = State::Speaking { quiet, partial_at: self.held.len(), partial_running: false };
+            self.state =
+                State::Speaking { quiet, partial_at: self.held.len(), partial_running: false, may_close: false };
             return vec![Action::Close(utterance), Action::SpeechBegan(self.start)];
         }
-        self.partial(frames).into_iter().collect()
+        let mut actions: Vec<Action> = self.may_close(frames, quiet).into_iter().collect();
+        actions.extend(self.partial(frames, quiet));
+        actions
     }
 
-    fn partial(&mut self, frames: usize) -> Option<Action> {
+    /// When all is there that an utterance keeps behind its last speech, what it will be is known before the pause is long
+    /// enough to end it.
+    fn may_close(&mut self, frames: usize, quiet: usize) -> Option<Action> {
+        let State::Speaking { may_close, .. } = &mut self.state else { return None };
+        if *may_close || quiet != frames_of(self.config.post_roll_ms) {
+            return None;
+        }
+        *may_close = true;
+        Some(Action::MayClose(Box::new(utterance(self.start, self.held.range(..frames), EndpointReason::Pause))))
+    }
+
+    fn partial(&mut self, frames: usize, quiet: usize) -> Option<Action> {
         let step = self.partial_frames;
         let State::Speaking { partial_at, partial_running, .. } = &mut self.state else { return None };
         if step == 0 || *partial_running || frames < *partial_at + step {
@@ -222,7 +251,8 @@ impl Session {
         }
         (*partial_at, *partial_running) = (frames, true);
         let samples: Vec<f32> = self.held.iter().flat_map(|f| f.samples).collect();
-        Some(Action::Partial(Window { span: TickSpan::starting(self.start, samples.len() as u64), samples }))
+        let span = TickSpan::starting(self.start, samples.len() as u64);
+        Some(Action::Partial(Window { span, samples, quiet: quiet >= QUIET }))
     }
 
     /// The frame before which a cut does the least harm: the middle of the least voiced stretch of seven frames (224 ms)
@@ -242,17 +272,25 @@ impl Session {
 
     /// Takes the first `frames` held frames out as an utterance; the rest stays held.
     fn take(&mut self, frames: usize, reason: EndpointReason) -> Utterance {
-        let taken: Vec<HeldFrame> = self.held.drain(..frames).collect();
-        let mut samples = Vec::with_capacity(taken.len() * FRAME);
-        let mut speech = Vec::with_capacity(taken.len());
-        for frame in &taken {
-            samples.extend_from_slice(&frame.samples);
-            speech.push(frame.speech);
-        }
-        let span = TickSpan::starting(self.start, samples.len() as u64);
-        self.start = span.end();
-        Utterance { span, samples, speech, reason }
+        let taken = utterance(self.start, self.held.range(..frames), reason);
+        self.held.drain(..frames);
+        self.start = taken.span.end();
+        taken
     }
+}
+
+fn utterance<'a>(
+    start: Tick,
+    frames: impl ExactSizeIterator<Item = &'a HeldFrame>,
+    reason: EndpointReason,
+) -> Utterance {
+    let mut samples = Vec::with_capacity(frames.len() * FRAME);
+    let mut speech = Vec::with_capacity(frames.len());
+    for frame in frames {
+        samples.extend_from_slice(&frame.samples);
+        speech.push(frame.speech);
+    }
+    Utterance { span: TickSpan::starting(start, samples.len() as u64), samples, speech, reason }
 }
 
 #[cfg(test)]

@@ -105,6 +105,7 @@ impl Process {
             start: request.start,
             languages: request.languages.clone(),
             pass: request.pass,
+            lead: request.lead.clone(),
         };
         let Ok(frame) = encode(&asked, request.samples) else { return Err(self.broken("a window that fits no frame")) };
         let length = Duration::from_millis((request.samples.len() / (SECOND / 1_000)) as u64);

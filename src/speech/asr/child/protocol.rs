@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     domain::{engine::EngineInfo, hypothesis::Hypothesis, language::AllowedLanguages, time::Tick},
-    speech::asr::{AsrError, KnownLanguages, MAX_WINDOW, Pass},
+    speech::asr::{AsrError, KnownLanguages, Lead, MAX_WINDOW, Pass},
 };
 
 /// The version of these frames.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// A head's most bytes. The longest there is, 30 seconds of words with their scores, takes some 50,000.
 const MOST_HEAD: usize = 1 << 20;
@@ -45,6 +45,8 @@ pub(super) enum Request {
         languages: AllowedLanguages,
         /// What it is for.
         pass: Pass,
+        /// What is known of it.
+        lead: Lead,
     },
     /// To give up a decode. It is answered all the same.
     Cancel {
@@ -225,7 +227,7 @@ mod tests {
         ) {
             let languages = AllowedLanguages::new(vec!["fr-CA".parse().unwrap(), "ht".parse().unwrap()]).unwrap();
             let pass = if last { Pass::Final } else { Pass::Partial };
-            let decode = Request::Decode { id, start: Tick::new(start), languages, pass };
+            let decode = Request::Decode { id, start: Tick::new(start), languages, pass, lead: Lead::default() };
             let cancel = Request::Cancel { id };
             let mut bytes = encode(&decode, &samples).unwrap();
             bytes.extend(encode(&cancel, &[]).unwrap());

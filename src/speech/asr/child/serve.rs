@@ -14,7 +14,7 @@ use crate::{
         language::AllowedLanguages,
         time::Tick,
     },
-    speech::asr::{AsrError, CancelFlag, DecodeRequest, Pass, Recognizer},
+    speech::asr::{AsrError, CancelFlag, DecodeRequest, Lead, Pass, Recognizer},
 };
 
 /// Bytes read at a time.
@@ -66,6 +66,7 @@ struct Window {
     start: Tick,
     languages: AllowedLanguages,
     pass: Pass,
+    lead: Lead,
     samples: Vec<f32>,
     cancel: CancelFlag,
 }
@@ -106,6 +107,7 @@ pub fn serve(
             start: window.start,
             languages: &window.languages,
             pass: window.pass,
+            lead: &window.lead,
         };
         let outcome = decoder.decode(&request, &window.cancel);
         if let Some(fall) = fall {
@@ -149,10 +151,10 @@ fn listen(mut input: impl Read, windows: &SyncSender<Window>) -> Result<(), Prot
                 Request::Cancel { id } => {
                     current.iter().filter(|(of, _)| *of == id).for_each(|(_, flag)| flag.cancel())
                 }
-                Request::Decode { id, start, languages, pass } => {
+                Request::Decode { id, start, languages, pass, lead } => {
                     let cancel = CancelFlag::default();
                     current = Some((id, cancel.clone()));
-                    if windows.send(Window { id, start, languages, pass, samples, cancel }).is_err() {
+                    if windows.send(Window { id, start, languages, pass, lead, samples, cancel }).is_err() {
                         return Ok(());
                     }
                 }
@@ -198,7 +200,13 @@ mod tests {
         assert_eq!((hello.version, hello.last.engine.as_str()), (VERSION, "scripted"));
         let languages = AllowedLanguages::only("en".parse().unwrap());
         for id in [5, 6] {
-            let decode = Request::Decode { id, start: Tick::new(id), languages: languages.clone(), pass: Pass::Final };
+            let decode = Request::Decode {
+                id,
+                start: Tick::new(id),
+                languages: languages.clone(),
+                pass: Pass::Final,
+                lead: Lead::default(),
+            };
             ask.write_all(&encode(&decode, &[1.0; 8_000]).unwrap()).unwrap();
             ask.write_all(&encode(&Request::Cancel { id: 99 }, &[]).unwrap()).unwrap();
             let Some(Answer::Done { id: answered, outcome: Ok(heard) }) = next(&mut answers, &mut inbox) else {

@@ -1,4 +1,4 @@
-//! A window becomes a hypothesis.
+//! A window becomes a hypothesis: what all decodes share, and the decode for the record.
 //!
 //! What native code trusts is guaranteed here: 1 to 480,000 samples at 16 kHz, finite, at least a second long (shorter
 //! windows are padded with silence), one pass a window (`single_segment`), an encoder context that covers the audio.
@@ -8,7 +8,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use whisper_rs::{FullParams, SamplingStrategy, WhisperContext, WhisperState};
 
-use super::{WhisperOptions, abort, engine_error, language_id};
+use super::{
+    WhisperOptions, engine_error, language_id,
+    native::{self, Start},
+};
 use crate::{
     domain::{
         hypothesis::Hypothesis,
@@ -18,7 +21,7 @@ use crate::{
     },
     speech::asr::{
         AsrError, CancelFlag, DecodeRequest, Decoder, MAX_WINDOW, Pass, SECOND,
-        words::{Token, assemble},
+        words::{Token, assemble, repeats},
     },
 };
 
@@ -52,30 +55,10 @@ impl Decoder for WhisperDecoder {
         }
         self.renew(request.pass)?;
         self.pad(samples);
-        let (language, posterior) = match request.languages.given() {
-            Some(given) => (given.clone(), None),
-            None => self.choose_language(request, cancel)?,
-        };
-        let language_id = self.id_of(&language)?;
-        self.run(language_id, request.pass, cancel)?;
-        let tokens = self.tokens(request.pass);
-        let mean_logprob = mean_logprob(&tokens);
-        // The row of <|startoftranscript|> alone holds the probability that nobody speaks; whisper.cpp 1.8.3 reads
-        // another row (its issue 3945).
-        let (no_speech, allowed_share) = match request.pass {
-            Pass::Final => self.start_probabilities(request.languages)?,
-            Pass::Partial => (Probability::ZERO, None),
-        };
-        let length = u64::try_from(samples.len()).unwrap_or(u64::MAX);
-        Ok(Hypothesis {
-            window: TickSpan::starting(request.start, length),
-            words: assemble(&tokens, &language, request.start, length),
-            language,
-            language_posterior: posterior,
-            allowed_share,
-            no_speech,
-            mean_logprob,
-        })
+        match request.pass {
+            Pass::Partial => self.partial(request, cancel),
+            Pass::Final => self.last(request, cancel),
+        }
     }
 }
 
@@ -86,7 +69,29 @@ impl WhisperDecoder {
         Ok(Self { used: false, context, options, model, state, prepared: HashMap::new(), padded: Vec::new() })
     }
 
-    fn id_of(&self, language: &LanguageTag) -> Result<i32, AsrError> {
+    pub(super) fn context(&self) -> &WhisperContext {
+        &self.context
+    }
+
+    pub(super) const fn state(&self) -> &WhisperState {
+        &self.state
+    }
+
+    /// The state and the window it is to work on.
+    pub(super) fn at_work(&mut self) -> (&mut WhisperState, &[f32]) {
+        (&mut self.state, &self.padded)
+    }
+
+    pub(super) fn threads(&self) -> usize {
+        usize::from(self.options.threads.max(1))
+    }
+
+    /// Samples of the window, as lengthened.
+    pub(super) const fn length(&self) -> usize {
+        self.padded.len()
+    }
+
+    pub(super) fn id_of(&self, language: &LanguageTag) -> Result<i32, AsrError> {
         language_id(language)
             .ok_or_else(|| AsrError::UnknownLanguage { language: language.clone(), model: self.model.clone() })
     }
@@ -113,87 +118,108 @@ impl WhisperDecoder {
         }
     }
 
-    /// Encodes the window and asks the decoder which of the allowed languages it hears.
-    fn choose_language(
-        &mut self,
-        request: &DecodeRequest<'_>,
-        cancel: &CancelFlag,
-    ) -> Result<(LanguageTag, Option<Probability>), AsrError> {
+    /// The decode for the record: with an encoder context that is cut to the window; where what comes out is what a decoder
+    /// says that has lost its way, with longer ones.
+    fn last(&mut self, request: &DecodeRequest<'_>, cancel: &CancelFlag) -> Result<Hypothesis, AsrError> {
         let tags = request.languages.tags();
-        let mut parameters = self.parameters(self.id_of(&tags[0])?, request.pass);
-        parameters.set_max_tokens(1);
-        parameters.set_no_timestamps(true);
-        self.full(parameters, request.pass, cancel)?;
-        let logits = self.start_logits()?;
-        let mut candidates = Vec::with_capacity(tags.len());
-        for tag in tags {
-            let token = usize::try_from(self.context.token_lang(self.id_of(tag)?)).unwrap_or(0);
-            candidates.push(logits.get(token).copied().unwrap_or(f32::NEG_INFINITY));
+        let allowed = tags.iter().map(|tag| self.id_of(tag)).collect::<Result<Vec<_>, _>>()?;
+        let first = allowed.first().copied().unwrap_or_default();
+        let (mut context, threads) = (self.context_for(request.pass), self.threads());
+        let (start, tokens) = loop {
+            let mut parameters = self.parameters(first, request.pass);
+            parameters.set_max_tokens(i32::try_from(most_tokens(self.padded.len())).unwrap_or(0));
+            parameters.set_audio_ctx(i32::try_from(context).unwrap_or(0));
+            let start = native::full(&mut self.state, parameters, &self.padded, (&allowed, threads), cancel);
+            let start = start.map_err(|error| {
+                if cancel.is_cancelled() { AsrError::Cancelled } else { engine_error("decode the window", &error) }
+            })?;
+            let tokens = self.tokens(request.pass);
+            if context == FULL_CONTEXT || !is_lost(&tokens, self.padded.len()) {
+                break (start, tokens);
+            }
+            context = (context * 2).min(FULL_CONTEXT);
+            tracing::debug!(context, "a decode lost its way; it is done again with a longer context");
+            self.renew(request.pass)?;
+        };
+        let (language, posterior) = self.chosen(request.languages, &start);
+        let length = u64::try_from(request.samples.len()).unwrap_or(u64::MAX);
+        let (no_speech, allowed_share) = self.start_probabilities(request.languages, &start);
+        Ok(Hypothesis {
+            window: TickSpan::starting(request.start, length),
+            words: assemble(&tokens, &language, request.start, length),
+            language,
+            language_posterior: posterior,
+            allowed_share,
+            no_speech,
+            mean_logprob: mean_logprob(&tokens),
+        })
+    }
+
+    /// Which of the allowed languages is the likeliest, after a decode that began with one of them.
+    fn chosen(&self, allowed: &AllowedLanguages, start: &Start) -> (LanguageTag, Option<Probability>) {
+        match allowed.given() {
+            Some(given) => (given.clone(), None),
+            None => self.likeliest_of(allowed, &start.logits),
         }
-        let posteriors = softmax(&candidates);
+    }
+
+    /// Asks the decoder which of the allowed languages it hears in the window that was encoded last.
+    pub(super) fn likeliest(
+        &mut self,
+        allowed: &AllowedLanguages,
+    ) -> Result<(LanguageTag, Option<Probability>), AsrError> {
+        self.read(&[self.context.token_sot()], 0)?;
+        // One token was decoded, so row 0 is its row.
+        let logits = self.state.get_logits().map_err(|error| engine_error("read the logits", &error))?;
+        Ok(self.likeliest_of(allowed, logits))
+    }
+
+    fn likeliest_of(&self, allowed: &AllowedLanguages, logits: &[f32]) -> (LanguageTag, Option<Probability>) {
+        let tags = allowed.tags();
+        let logit = |tag| {
+            let token = language_id(tag).and_then(|id| usize::try_from(self.context.token_lang(id)).ok());
+            token.and_then(|token| logits.get(token)).copied().unwrap_or(f32::NEG_INFINITY)
+        };
+        let posteriors = softmax(&tags.iter().map(logit).collect::<Vec<_>>());
         let (best, p) = posteriors.iter().enumerate().fold((0, 0.0), |b, (i, &p)| if p > b.1 { (i, p) } else { b });
-        Ok((tags[best].clone(), Some(Probability::clamped(p))))
+        (tags[best].clone(), Some(Probability::clamped(p)))
     }
 
     /// What the decoder expects before the first word: the probability that nobody speaks, and of all its languages the
     /// share of those allowed. A model of English alone knows no languages.
-    fn start_probabilities(
-        &mut self,
-        allowed: &AllowedLanguages,
-    ) -> Result<(Probability, Option<Probability>), AsrError> {
-        let probabilities = softmax(&self.start_logits()?);
+    ///
+    /// The row of `<|startoftranscript|>` alone holds the first; whisper.cpp 1.8.3 reads another row (its issue 3945).
+    fn start_probabilities(&self, allowed: &AllowedLanguages, start: &Start) -> (Probability, Option<Probability>) {
+        let probabilities = softmax(&start.logits);
         let of = |token: i32| usize::try_from(token).ok().and_then(|t| probabilities.get(t)).copied().unwrap_or(0.0);
         let no_speech = Probability::clamped(of(self.context.token_nosp()));
         if !self.context.is_multilingual() {
-            return Ok((no_speech, None));
+            return (no_speech, None);
         }
         let all: f32 = (0..=whisper_rs::get_lang_max_id()).map(|id| of(self.context.token_lang(id))).sum();
         let known = allowed.tags().iter().filter_map(language_id);
         let share = known.map(|id| of(self.context.token_lang(id))).sum::<f32>() / all.max(f32::MIN_POSITIVE);
-        Ok((no_speech, Some(Probability::clamped(share))))
+        (no_speech, Some(Probability::clamped(share)))
     }
 
-    /// The logits after `<|startoftranscript|>` for the window that was encoded last.
-    fn start_logits(&mut self) -> Result<Vec<f32>, AsrError> {
-        let threads = usize::from(self.options.threads.max(1));
-        self.state
-            .decode(&[self.context.token_sot()], 0, threads)
-            .map_err(|error| engine_error("decode the start token", &error))?;
-        // One token was decoded, so row 0 is its row.
-        self.state.get_logits().map(<[f32]>::to_vec).map_err(|error| engine_error("read the logits", &error))
+    /// Has the decoder read `tokens` behind `past` others.
+    pub(super) fn read(&mut self, tokens: &[i32], past: usize) -> Result<(), AsrError> {
+        let threads = self.threads();
+        self.state.decode(tokens, past, threads).map_err(|error| engine_error("read tokens", &error))
     }
 
-    fn parameters(&mut self, language_id: i32, pass: Pass) -> FullParams<'static, 'static> {
+    pub(super) fn parameters(&mut self, language_id: i32, pass: Pass) -> FullParams<'static, 'static> {
         let options = &self.options;
         self.prepared.entry((language_id, pass)).or_insert_with(|| prepare(language_id, pass, options)).clone()
     }
 
-    fn run(&mut self, language_id: i32, pass: Pass, cancel: &CancelFlag) -> Result<(), AsrError> {
-        let parameters = self.parameters(language_id, pass);
-        self.full(parameters, pass, cancel)
-    }
-
-    fn full(
-        &mut self,
-        mut parameters: FullParams<'static, 'static>,
-        pass: Pass,
-        cancel: &CancelFlag,
-    ) -> Result<(), AsrError> {
-        parameters.set_audio_ctx(self.context_for(pass));
-        match abort::full(&mut self.state, parameters, &self.padded, cancel) {
-            Ok(()) => Ok(()),
-            Err(_) if cancel.is_cancelled() => Err(AsrError::Cancelled),
-            Err(error) => Err(engine_error("decode the window", &error)),
-        }
-    }
-
     /// Encoder positions for the padded window.
-    fn context_for(&self, pass: Pass) -> i32 {
+    pub(super) fn context_for(&self, pass: Pass) -> usize {
         /// Fewer positions make the decoder loop (measured).
         const LEAST: usize = 256;
-        let Some(pad) = self.options.of(pass).context_pad else { return 0 };
+        let Some(pad) = self.options.of(pass).context_pad else { return FULL_CONTEXT };
         let audio = (self.padded.len() * CONTEXT_PER_SECOND).div_ceil(SECOND);
-        i32::try_from((audio + pad).clamp(LEAST, FULL_CONTEXT)).unwrap_or(0)
+        (audio + pad).clamp(LEAST, FULL_CONTEXT)
     }
 
     fn tokens(&self, pass: Pass) -> Vec<Token> {
@@ -217,6 +243,30 @@ impl WhisperDecoder {
         }
         tokens
     }
+}
+
+/// More tokens than anybody speaks in so many samples: Chinese, Quechua and Swahili take up to a dozen a second, a loop has no
+/// end.
+pub(super) const fn most_tokens(samples: usize) -> usize {
+    samples * 20 / SECOND + 32
+}
+
+/// Whether tokens are what a decoder says that has lost its way: they do not end, or the same come again and again, or it
+/// believes none of them.
+fn is_lost(tokens: &[Token], samples: usize) -> bool {
+    tokens.len() >= most_tokens(samples) || mean_logprob(tokens) < -1.0 || repeats(tokens)
+}
+
+/// The most probable token of text, or `end`, with its probability among these.
+pub(super) fn most_probable(logits: &[f32], end: i32) -> (i32, f32) {
+    // Text comes before the end in Whisper's vocabulary, languages, tasks and times behind it.
+    let meant = usize::try_from(end).map_or(logits, |end| &logits[..logits.len().min(end + 1)]);
+    let (best, top) = meant
+        .iter()
+        .enumerate()
+        .fold((0, f32::NEG_INFINITY), |best, (token, &logit)| if logit > best.1 { (token, logit) } else { best });
+    let sum: f32 = meant.iter().map(|logit| (logit - top).exp()).sum();
+    (i32::try_from(best).unwrap_or(end), 1.0 / sum.max(1.0))
 }
 
 fn prepare(language_id: i32, pass: Pass, options: &WhisperOptions) -> FullParams<'static, 'static> {
@@ -249,14 +299,14 @@ fn new_state(context: &WhisperContext, model: &str) -> Result<WhisperState, AsrE
     context.create_state().map_err(|_source| AsrError::OutOfMemory { model: model.to_owned() })
 }
 
-fn softmax(logits: &[f32]) -> Vec<f32> {
+pub(super) fn softmax(logits: &[f32]) -> Vec<f32> {
     let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let powers: Vec<f32> = logits.iter().map(|l| (l - top).exp()).collect();
     let sum: f32 = powers.iter().sum();
     powers.into_iter().map(|p| p / sum).collect()
 }
 
-fn mean_logprob(tokens: &[Token]) -> f32 {
+pub(super) fn mean_logprob(tokens: &[Token]) -> f32 {
     if tokens.is_empty() {
         return 0.0;
     }

@@ -22,7 +22,7 @@ fn utterances(actions: Vec<Action>) -> Vec<Utterance> {
         .into_iter()
         .filter_map(|a| match a {
             Action::Close(utterance) => Some(utterance),
-            Action::SpeechBegan(_) | Action::Partial(_) => None,
+            Action::SpeechBegan(_) | Action::Partial(_) | Action::MayClose(_) | Action::GoesOn => None,
         })
         .collect()
 }
@@ -130,6 +130,45 @@ proptest! {
                 let frame = TickSpan::starting(Tick::new(n as u64 * 512), 512);
                 let covered: u64 = closed.iter().map(|u| u.span.overlap(frame)).sum();
                 prop_assert_eq!(covered, 512, "frame {}", n);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_an_utterance_may_be_is_known_when_its_post_roll_is_there() {
+    let actions = run(&mut session(), levels(&[(100, 0.0), (50, 0.9), (20, 0.1), (10, 0.9), (60, 0.1)]));
+    let kinds: Vec<&Action> = actions.iter().filter(|a| !matches!(a, Action::Partial(_))).collect();
+    let [
+        Action::SpeechBegan(_),
+        Action::MayClose(early),
+        Action::GoesOn,
+        Action::MayClose(last),
+        Action::Close(closed),
+    ] = kinds[..]
+    else {
+        panic!("{kinds:?}")
+    };
+    assert_eq!(last.as_ref(), closed);
+    assert_eq!(early.span, TickSpan::new(Tick::new(80 * 512), Tick::new(162 * 512)).unwrap());
+}
+
+proptest! {
+    /// Whoever decodes what an utterance may be decodes what it is: if nobody spoke since, the same samples come out.
+    #[test]
+    fn what_an_utterance_may_be_is_what_it_is_if_nobody_speaks(frames in prop::collection::vec((1_usize..60, 0_u8..3), 1..40)) {
+        let parts: Vec<(usize, f32)> = frames.iter().map(|(n, kind)| (*n, [0.0, 0.4, 0.9][usize::from(*kind)])).collect();
+        let mut offered: Option<Utterance> = None;
+        for action in run(&mut session(), levels(&parts)) {
+            match action {
+                Action::MayClose(utterance) => offered = Some(*utterance),
+                Action::GoesOn => prop_assert!(offered.take().is_some()),
+                Action::Close(closed) => {
+                    if let Some(offered) = offered.take().filter(|_| closed.reason == EndpointReason::Pause) {
+                        prop_assert_eq!(offered, closed);
+                    }
+                }
+                Action::SpeechBegan(_) | Action::Partial(_) => {}
             }
         }
     }

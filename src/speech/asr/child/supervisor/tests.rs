@@ -12,9 +12,12 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     domain::{engine::Sha256Hash, language::AllowedLanguages, time::Tick},
-    speech::asr::child::{
-        Patience,
-        protocol::{Answer, encode},
+    speech::asr::{
+        Lead,
+        child::{
+            Patience,
+            protocol::{Answer, encode},
+        },
     },
 };
 
@@ -77,7 +80,13 @@ impl Play {
 
 fn decode(decoder: &mut dyn Decoder, pass: Pass, cancel: &CancelFlag) -> AsrError {
     let languages = AllowedLanguages::only("en".parse().unwrap());
-    let request = DecodeRequest { samples: &[0.5; 40_000], start: Tick::ZERO, languages: &languages, pass };
+    let request = DecodeRequest {
+        samples: &[0.5; 40_000],
+        start: Tick::ZERO,
+        languages: &languages,
+        pass,
+        lead: &Lead::default(),
+    };
     decoder.decode(&request, cancel).unwrap_err()
 }
 

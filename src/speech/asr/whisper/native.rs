@@ -1,0 +1,160 @@
+//! A decode that can be stopped, and that chooses its language by itself. The only file with `unsafe` code.
+//!
+//! whisper.cpp finds out a language by another pass of its encoder, which is most of the work. Here the decode begins with any of
+//! the allowed ones; when it has encoded the window and asks which tokens may come first, the decoder is asked what it expects
+//! behind the start token alone, which holds the languages and whether anybody speaks, and then reads the prompt again with the
+//! likeliest. Two short decoder passes take the place of the encoder's.
+
+use std::{
+    ffi::{c_int, c_void},
+    slice,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use whisper_rs::{FullParams, WhisperError, WhisperState, whisper_rs_sys as sys};
+
+use crate::speech::asr::CancelFlag;
+
+/// What the decoder expects behind the start token.
+#[derive(Debug, Default)]
+pub(super) struct Start {
+    /// The logit of each token; empty where the decode did not come so far.
+    pub(super) logits: Vec<f32>,
+}
+
+/// What native code is lent while a decode runs.
+struct Lent<'a> {
+    cancel: &'a AtomicBool,
+    /// Languages to choose from.
+    allowed: &'a [i32],
+    threads: c_int,
+    start: Start,
+}
+
+/// Encodes and decodes `samples` until done or until `cancel` is set, in the likeliest of the `allowed` languages. The
+/// parameters must be without a prompt and name one of them.
+#[expect(unsafe_code, reason = "whisper-rs' own safe callbacks leak, or read through a pointer of the wrong type")]
+pub(super) fn full(
+    state: &mut WhisperState,
+    mut parameters: FullParams<'static, 'static>,
+    samples: &[f32],
+    (allowed, threads): (&[i32], usize),
+    cancel: &CancelFlag,
+) -> Result<Start, WhisperError> {
+    let threads = c_int::try_from(threads).unwrap_or(1);
+    let mut lent = Lent { cancel: cancel.shared(), allowed, threads, start: Start::default() };
+    let flag: *const AtomicBool = lent.cancel;
+    let user = (&raw mut lent).cast::<c_void>();
+    // SAFETY: `flag` points into the `Arc` that `cancel` borrows for the whole of this call, and `user` to `lent`, which lives to
+    // its end and is touched by nobody else before `full` returns. whisper.cpp keeps neither the functions nor the pointers. It
+    // asks for the abort from the calling thread; the filter it may call from threads of its own, but while no token is there
+    // yet, which is all that `choose` acts on, from the calling thread alone.
+    unsafe {
+        parameters.set_abort_callback(Some(abort_requested));
+        parameters.set_abort_callback_user_data(flag.cast_mut().cast::<c_void>());
+        parameters.set_filter_logits_callback(Some(choose));
+        parameters.set_filter_logits_callback_user_data(user);
+    }
+    state.full(parameters, samples)?;
+    Ok(lent.start)
+}
+
+/// Polled by whisper.cpp between passes; true stops the decode.
+#[expect(unsafe_code, reason = "the signature that whisper.cpp calls")]
+unsafe extern "C" fn abort_requested(flag: *mut c_void) -> bool {
+    // SAFETY: `full` passes a pointer to an `AtomicBool` that outlives the call.
+    unsafe { (*flag.cast::<AtomicBool>().cast_const()).load(Ordering::Relaxed) }
+}
+
+/// Called by whisper.cpp with the logits of the next token, before it draws one.
+#[expect(unsafe_code, reason = "the signature that whisper.cpp calls, and its own functions")]
+unsafe extern "C" fn choose(
+    context: *mut sys::whisper_context,
+    state: *mut sys::whisper_state,
+    _tokens: *const sys::whisper_token_data,
+    count: c_int,
+    logits: *mut f32,
+    user: *mut c_void,
+) {
+    if count > 0 {
+        return;
+    }
+    // SAFETY: `full` passes a pointer to a `Lent` that outlives the call, and before the first token whisper.cpp calls from one
+    // thread alone (`full` says why nobody else touches it). `context` and `state` are those of the decode under way, and
+    // `logits` holds one number for each token of the vocabulary: `whisper_process_logits` resizes it so.
+    unsafe {
+        let lent = &mut *user.cast::<Lent<'_>>();
+        let Ok(tokens) = usize::try_from(sys::whisper_n_vocab(context)) else { return };
+        let next = slice::from_raw_parts_mut(logits, tokens);
+        let Some(expected) = read(context, state, &[sys::whisper_token_sot(context)], 0, lent.threads) else { return };
+        lent.start.logits = expected.to_vec();
+        let named = lent.allowed.first().copied().unwrap_or_default();
+        let Some(likeliest) = likeliest(context, lent.allowed, &lent.start.logits) else { return };
+        // The prompt is read again also where the language is the one that was named: the start token took the place of its
+        // first token alone, and the pass costs little; where there is no choice nothing is changed.
+        let language = if lent.allowed.len() > 1 { likeliest } else { named };
+        let rest = [sys::whisper_token_lang(context, language), sys::whisper_token_transcribe(context)];
+        let rest = if sys::whisper_is_multilingual(context) == 0 { &rest[..0] } else { &rest[..] };
+        if rest.is_empty() {
+            return;
+        }
+        let Some(expected) = read(context, state, rest, 1, lent.threads) else { return };
+        for (next, expected) in next.iter_mut().zip(expected) {
+            // What whisper.cpp has ruled out stays so.
+            if *next > f32::NEG_INFINITY {
+                *next = *expected;
+            }
+        }
+    }
+}
+
+/// Has the decoder read `tokens` behind `past` others; what it expects next, `None` where it fails.
+///
+/// # Safety
+/// `context` and `state` must be those of a decode that is under way on this thread and waits for it. What is given ends with
+/// the next call.
+#[expect(unsafe_code, reason = "whisper.cpp's own functions")]
+unsafe fn read<'a>(
+    context: *mut sys::whisper_context,
+    state: *mut sys::whisper_state,
+    tokens: &[sys::whisper_token],
+    past: c_int,
+    threads: c_int,
+) -> Option<&'a [f32]> {
+    let count = c_int::try_from(tokens.len()).ok().filter(|count| *count > 0)?;
+    // SAFETY: `tokens` are `count` tokens; after a decode whisper.cpp's buffer holds a row for each of them, the last of which
+    // it has written.
+    unsafe {
+        if sys::whisper_decode_with_state(context, state, tokens.as_ptr(), count, past, threads) != 0 {
+            return None;
+        }
+        let row = usize::try_from(sys::whisper_n_vocab(context)).ok()?;
+        let first = sys::whisper_get_logits_from_state(state);
+        if first.is_null() {
+            return None;
+        }
+        Some(slice::from_raw_parts(first.add((tokens.len() - 1) * row), row))
+    }
+}
+
+/// The likeliest of the `allowed` languages.
+///
+/// # Safety
+/// `context` must be one of whisper.cpp's.
+#[expect(unsafe_code, reason = "whisper.cpp's own functions")]
+unsafe fn likeliest(context: *mut sys::whisper_context, allowed: &[i32], logits: &[f32]) -> Option<i32> {
+    let logit = |language: i32| {
+        // SAFETY: as this function's own.
+        let token = unsafe { sys::whisper_token_lang(context, language) };
+        usize::try_from(token).ok().and_then(|token| logits.get(token)).copied().unwrap_or(f32::NEG_INFINITY)
+    };
+    allowed
+        .iter()
+        .copied()
+        .map(|language| (language, logit(language)))
+        .fold(None, |best, one| match best {
+            Some((_, top)) if top >= one.1 => best,
+            _ => Some(one),
+        })
+        .map(|(language, _)| language)
+}
