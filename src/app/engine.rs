@@ -18,7 +18,7 @@ use crate::{
         asr::{
             Pass, Recognizer,
             child::{ChildRecognizer, ChildSettings},
-            pool::Pool,
+            pool::{Pool, Slots},
         },
         front::FrontConfig,
         vad::{detector::ChannelDetector, model::SileroModel},
@@ -65,6 +65,7 @@ impl Engine {
     pub fn load(settings: &EngineSettings) -> Result<Self, AppError> {
         let store = ModelStore::open(&settings.models)?;
         let metrics = Arc::new(Metrics::new());
+        let settings = &fitting(settings);
         let (recognizer, languages, alive) = recognizer(settings, &store, &metrics)?;
         let detector = of_kind(store.load(&settings.vad_model)?, ModelKind::Vad, "speech detector")?;
         let silero = SileroModel::parse(&detector.bytes)
@@ -121,16 +122,41 @@ impl Engine {
     }
 }
 
+/// The settings with as many threads as the machine has cores for.
+fn fitting(settings: &EngineSettings) -> EngineSettings {
+    // Without an answer of the system, one core is what any machine has.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let wanted = Slots { workers: settings.workers, threads: settings.threads_per_worker.into() };
+    let slots = wanted.fitting(cores);
+    if slots != wanted {
+        tracing::warn!(
+            cores,
+            "recognition.workers {} x recognition.threads_per_worker {} are more threads than cores, and would be many times \
+             slower; {} x {} are used: set them so, or let `vivavoce tune` find what is best",
+            wanted.workers,
+            wanted.threads,
+            slots.workers,
+            slots.threads,
+        );
+    }
+    let threads_per_worker = u8::try_from(slots.threads).unwrap_or(u8::MAX);
+    EngineSettings { workers: slots.workers, threads_per_worker, ..settings.clone() }
+}
+
 /// The model, if it is of this kind.
 pub(super) fn of_kind(model: VerifiedModel, kind: ModelKind, wanted: &'static str) -> Result<VerifiedModel, AppError> {
     if model.kind == kind { Ok(model) } else { Err(AppError::ModelKind { name: model.name, wanted }) }
 }
 
 /// The recogniser, the languages that its model is for, and whether it could decode.
-type Loaded = (Arc<dyn Recognizer>, Vec<String>, Alive);
+pub(super) type Loaded = (Arc<dyn Recognizer>, Vec<String>, Alive);
 
 /// Makes the recogniser that the settings describe.
-fn recognizer(settings: &EngineSettings, store: &ModelStore, metrics: &Arc<Metrics>) -> Result<Loaded, AppError> {
+pub(super) fn recognizer(
+    settings: &EngineSettings,
+    store: &ModelStore,
+    metrics: &Arc<Metrics>,
+) -> Result<Loaded, AppError> {
     match &settings.isolation {
         Isolation::None => {
             let (whisper, languages) =

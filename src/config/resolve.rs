@@ -47,7 +47,9 @@ pub(super) fn resolve(typed: &Typed, cores: NonZeroUsize, faults: &mut Vec<KeyFa
     let reserve = check.number("data.reserve_mib", data.reserve_mib, 2_048, (0, 1 << 20)) << 20;
 
     let threads = check.count("recognition.threads_per_worker", recognition.threads_per_worker, 1, (1, MOST_THREADS));
-    let fitting = i64::try_from(cores.get() / threads).unwrap_or(MOST_WORKERS).clamp(1, MOST_WORKERS);
+    // A GPU does one decode after the other in any case: a second worker would take its memory and bring nothing.
+    let beside = if cfg!(feature = "cuda") { 1 } else { cores.get() / threads };
+    let fitting = i64::try_from(beside).unwrap_or(MOST_WORKERS).clamp(1, MOST_WORKERS);
     let step = check.step("recognition.partial_step_ms", recognition.partial_step_ms);
     let recognition = RecognitionConfig {
         model: check.model("recognition.model", recognition.model.as_deref(), "base"),

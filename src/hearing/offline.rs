@@ -28,7 +28,7 @@ use crate::{
     speech::{
         asr::{
             AsrError, CancelFlag, Pass, Recognizer,
-            pool::{Job, Pool},
+            pool::{Job, Pool, Urgency},
         },
         audio::{
             AudioError,
@@ -251,6 +251,7 @@ impl Offline {
             start: heard.utterance.span.start(),
             languages: setup.languages.clone(),
             pass: Pass::Final,
+            urgency: Urgency::Late,
             cancel: CancelFlag::default(),
             // The channel holds one answer, and one comes.
             reply: Box::new(move |outcome| drop(reply.send(outcome))),

@@ -159,7 +159,11 @@ fn cores(processor: &Processor, config: &Config) -> Check {
         // Measured on two cores: two streams of two threads took 2.8 times as long as two of one thread, and with one
         // other busy program a token took 60 times as long. The engine's threads spin while they wait for each other.
         let remedy = format!("set recognition.workers to {} or fewer", (cores / threads).max(1));
-        return Check::warn(name, format!("{finding}: threads that wait take the cores of those that work"), remedy);
+        return Check::warn(
+            name,
+            format!("{finding}: fewer are started, since threads that wait take the cores of those that work"),
+            remedy,
+        );
     }
     Check::ok(name, finding)
 }

@@ -27,9 +27,12 @@ use crate::{
     },
     hearing::HearingError,
     speech::{
-        asr::{AsrError, CancelFlag, Pass, pool::Job},
+        asr::{
+            AsrError, CancelFlag, Pass,
+            pool::{Job, Urgency},
+        },
         front::{Front, Heard, HeardUtterance},
-        stream::{agreement::Agreement, session::Window},
+        stream::{agreement::Agreement, pace::Pace, session::Window},
     },
     telemetry,
 };
@@ -45,6 +48,9 @@ const READ_SECONDS: u64 = 1;
 
 /// Further than this behind what is on disk, seconds, no partials are made: they would be stale before they are shown.
 const LIVE_SECONDS: u64 = 2;
+
+/// Further than this behind, seconds, a channel catches up: its texts make way for those of what is said now.
+const BEHIND_SECONDS: u64 = 10;
 
 /// Of so many partials one is made where they are thinned out.
 const THINNED: u64 = 3;
@@ -78,6 +84,10 @@ pub(in crate::hearing) struct Listener {
     stream_key: u64,
     /// Partials that were due so far.
     partials_due: u64,
+    /// Gives the last partial up, and when it was asked for.
+    partial: (CancelFlag, Instant),
+    /// How often partials come.
+    pace: Pace,
     /// The last end of input that was learnt of.
     last_cut: SamplePos,
     /// The class of what was heard last; `None` before anything was.
@@ -108,6 +118,8 @@ impl Listener {
             position: known.start,
             fresh_at: known.start,
             partials_due: 0,
+            partial: (CancelFlag::default(), Instant::now()),
+            pace: Pace::new(Duration::from_millis(parts.front.partial_step_ms.into())),
             last_cut: known.last_cut(),
             class: None,
             known,
@@ -316,19 +328,27 @@ impl Listener {
 
     /// Whether what is heard now was said just now.
     fn is_live(&self) -> bool {
-        let behind = self.parts.durable.borrow().index().saturating_sub(self.position.index());
-        behind <= u64::from(self.parts.setup.format.rate.hz()) * LIVE_SECONDS
+        self.is_within(LIVE_SECONDS)
     }
 
-    fn decode_partial(&self, window: Window) {
+    /// Whether no more than this is on disk that was not heard yet.
+    fn is_within(&self, seconds: u64) -> bool {
+        let behind = self.parts.durable.borrow().index().saturating_sub(self.position.index());
+        behind <= u64::from(self.parts.setup.format.rate.hz()) * seconds
+    }
+
+    fn decode_partial(&mut self, window: Window) {
+        self.partial = (CancelFlag::default(), Instant::now());
         let answer = self.outcomes.0.clone();
-        self.submit(window.samples, window.span.start(), Pass::Partial, CancelFlag::default(), move |result| {
+        self.submit(window.samples, window.span.start(), Pass::Partial, self.partial.0.clone(), move |result| {
             // The task may be gone; then nobody wants it.
             let _gone = answer.try_send(Outcome::Partial { result });
         });
     }
 
     fn decode_final(&mut self, heard: HeardUtterance) {
+        // What was only to be shown meanwhile is worth nothing any more.
+        self.partial.0.cancel();
         let span = self.parts.setup.format.rate.span_at(heard.utterance.span);
         let known = self.known.segments.get(&span.start());
         if known == Some(&span.end()) {
@@ -367,15 +387,33 @@ impl Listener {
             start,
             languages: self.parts.setup.languages.clone(),
             pass,
+            urgency: self.urgency(pass),
             cancel,
             reply: Box::new(reply),
             span: tracing::Span::current(),
         });
     }
 
+    /// How soon a decode is due.
+    fn urgency(&self, pass: Pass) -> Urgency {
+        match (pass, self.parts.room.live) {
+            (Pass::Partial, _) => Urgency::Shown { step: self.pace.step() },
+            (Pass::Final, false) => Urgency::Late,
+            (Pass::Final, true) if self.is_within(BEHIND_SECONDS) => Urgency::Live,
+            (Pass::Final, true) => Urgency::Behind,
+        }
+    }
+
     async fn on_outcome(&mut self, outcome: Outcome) -> Result<(), HearingError> {
         match outcome {
             Outcome::Partial { result } => {
+                let took = self.partial.1.elapsed();
+                if result.is_ok() {
+                    self.pace.answered(took)
+                } else {
+                    self.pace.given_up(took)
+                }
+                self.front.partials_every(self.pace.step());
                 self.front.partial_done();
                 if let Ok(hypothesis) = result {
                     self.on_partial(hypothesis);

@@ -4,4 +4,5 @@
 
 pub mod agreement;
 pub mod endpoint;
+pub mod pace;
 pub mod session;
