@@ -6,6 +6,7 @@ use super::{
     AppError, SystemWorld,
     health::Alive,
     isolation::{self, Isolation},
+    processor::{EngineBuild, features_here, level_of},
     settings::EngineSettings,
 };
 use crate::{
@@ -63,6 +64,7 @@ impl Engine {
     /// # Errors
     /// What is wrong with the models, or with the memory.
     pub fn load(settings: &EngineSettings) -> Result<Self, AppError> {
+        fits_the_processor()?;
         let store = ModelStore::open(&settings.models)?;
         let metrics = Arc::new(Metrics::new());
         let settings = &fitting(settings);
@@ -120,6 +122,16 @@ impl Engine {
             world: Arc::new(SystemWorld),
         }
     }
+}
+
+/// Says what is wrong where the engine would end the program at its first decode.
+pub(super) fn fits_the_processor() -> Result<(), AppError> {
+    let (build, machine) = (EngineBuild::of_this_program(), features_here());
+    let lacks = build.lacking(&machine);
+    if lacks.is_empty() {
+        return Ok(());
+    }
+    Err(AppError::Processor { built: build.level(), here: level_of(&machine), lacks })
 }
 
 /// The settings with as many threads as the machine has cores for.

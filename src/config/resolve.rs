@@ -35,6 +35,9 @@ pub(super) fn resolve(typed: &Typed, cores: NonZeroUsize, faults: &mut Vec<KeyFa
         listen,
         admin_listen,
         max_streams: check.count("server.max_streams", server.max_streams, 16, (1, 1_000)).get(),
+        live_channels: usize::try_from(check.number("server.live_channels", server.live_channels, 0, (0, 1_000)))
+            .ok()
+            .filter(|channels| *channels > 0),
         max_message_bytes: check
             .count("server.max_message_bytes", server.max_message_bytes, 4 << 20, (64 << 10, 64 << 20))
             .get(),

@@ -1,6 +1,7 @@
 //! whisper.cpp through whisper-rs: weights, how they decode (`decoder`), and the flag that stops it (`abort`).
 
 mod abort;
+pub mod compiled;
 mod decoder;
 
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! Orders of jobs, by hand and drawn at random.
+
 use proptest::prelude::*;
 
 use super::*;
