@@ -32,6 +32,7 @@ use crate::{
         audio::{AudioError, file::AudioFile, format, resample::Resampler},
         capacity::COURTROOM,
     },
+    telemetry::log::LogSettings,
 };
 
 /// Where settings are written when no file is named.
@@ -79,7 +80,16 @@ pub fn run(args: &TuneArgs, config: &Config, config_file: Option<&Path>) -> anyh
     let speech = speech(args, config)?;
     // Without an answer of the system, one core is what any machine has.
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let engine = engine_settings(config, talk::quiet(config));
+    // A decode that is broken off when the time is over is no error of the engine's.
+    let quiet = talk::quiet(config);
+    let log = LogSettings { filter: format!("{},whisper_rs=off", quiet.filter), ..quiet };
+    let engine = engine_settings(config, log);
+    let busy = busy();
+    if let Some(load) = busy {
+        talk::say(&format!(
+            "other programs keep {load:.1} cores busy: what is measured now is less than the machine can do"
+        ));
+    }
     let until = Instant::now() + Duration::from_secs(args.seconds);
     let bench = Bench { engine: &engine, speech: &speech, languages: &languages, cores, until };
     talk::say(&format!("measuring for up to {} s: {}", args.seconds, models.join(", ")));
@@ -91,9 +101,16 @@ pub fn run(args: &TuneArgs, config: &Config, config_file: Option<&Path>) -> anyh
         )
     })?;
     write(out, &with_settings(out, &before, &settings(&fit))?)?;
-    talk::data(&if args.json { to_json(&findings, &fit, cores) } else { to_text(&findings, &fit) })?;
+    talk::data(&if args.json { to_json(&findings, &fit, (cores, busy)) } else { to_text(&findings, &fit) })?;
     talk::say(&format!("written to {}; a server that runs takes it up when it is started anew", out.display()));
     Ok(())
+}
+
+/// How many cores others kept busy in the last minute, where it is enough to spoil what is measured.
+fn busy() -> Option<f64> {
+    let text = fs::read_to_string("/proc/loadavg").ok()?;
+    let load: f64 = text.split_whitespace().next()?.parse().ok()?;
+    (load > 0.3).then_some(load)
 }
 
 /// The model of the settings and its other forms that are in the store, the most exact first.
@@ -289,7 +306,7 @@ fn to_text(findings: &Findings, fit: &Fit) -> String {
     out
 }
 
-fn to_json(findings: &Findings, fit: &Fit, cores: usize) -> String {
+fn to_json(findings: &Findings, fit: &Fit, (cores, busy): (usize, Option<f64>)) -> String {
     let measured = findings.measured.iter().map(|m| {
         json!({
             "model": m.model, "workers": m.slots.workers, "threads_per_worker": m.slots.threads, "pass": pass(m.pass),
@@ -298,6 +315,7 @@ fn to_json(findings: &Findings, fit: &Fit, cores: usize) -> String {
     });
     let json = json!({
         "cores": cores,
+        "cores_busy_before": busy,
         "model": fit.model,
         "workers": fit.slots.workers,
         "threads_per_worker": fit.slots.threads,
