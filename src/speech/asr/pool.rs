@@ -1,4 +1,4 @@
-//! The threads that decode, and what they decode next: what is due first ([`schedule`]). A partial that waits is replaced by
+//! The threads that decode, and what they decode next: what is due first (`schedule`). A partial that waits is replaced by
 //! the next of its channel and dropped when its utterance ended or it is too old, since stale text is worth nothing.
 
 mod schedule;
