@@ -32,8 +32,20 @@ const FEATURES: [&str; 25] = [
     "sve2",
 ];
 
-/// What the engine's own build turns on when it is told not to build for the machine at hand (`GGML_NATIVE=OFF`).
-const PORTABLE: &str = "sse4_2 avx avx2 fma f16c bmi2";
+/// What the engine's own build can turn on when it is told not to build for the machine at hand (`GGML_NATIVE=OFF`): the
+/// variable, whether it is on by itself, and the features.
+const PORTABLE: [(&str, bool, &str); 10] = [
+    ("GGML_SSE42", true, "sse4_2"),
+    ("GGML_AVX", true, "avx"),
+    ("GGML_AVX2", true, "avx2"),
+    ("GGML_FMA", true, "fma"),
+    ("GGML_F16C", true, "f16c"),
+    ("GGML_BMI2", true, "bmi2"),
+    ("GGML_AVX512", false, "avx512f avx512bw avx512cd avx512dq avx512vl"),
+    ("GGML_AVX512_VBMI", false, "avx512vbmi"),
+    ("GGML_AVX512_VNNI", false, "avx512_vnni"),
+    ("GGML_AVX512_BF16", false, "avx512_bf16"),
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
@@ -56,15 +68,24 @@ fn engine() -> (&'static str, String) {
     }
     let portable_by_default =
         env::var_os("SOURCE_DATE_EPOCH").is_some() || env::var_os("HOST") != env::var_os("TARGET");
-    let asked = env::var_os("GGML_NATIVE").map(|value| {
-        let value = value.to_string_lossy().to_ascii_uppercase();
-        ["ON", "1", "TRUE", "YES", "Y"].contains(&value.as_str())
-    });
-    match (asked, portable_by_default) {
+    PORTABLE.iter().for_each(|(name, ..)| println!("cargo::rerun-if-env-changed={name}"));
+    match (switch("GGML_NATIVE"), portable_by_default) {
         (Some(true), _) | (None, false) => ("native", features_here()),
-        (Some(false), false) if cfg!(target_arch = "x86_64") => ("portable", PORTABLE.to_owned()),
+        (Some(false), false) if cfg!(target_arch = "x86_64") => ("portable", portable()),
         (Some(false) | None, _) => ("baseline", String::new()),
     }
+}
+
+/// A variable as cmake reads it.
+fn switch(name: &str) -> Option<bool> {
+    let value = env::var_os(name)?.to_string_lossy().to_ascii_uppercase();
+    Some(["ON", "1", "TRUE", "YES", "Y"].contains(&value.as_str()))
+}
+
+/// What the variables turn on.
+fn portable() -> String {
+    let on = PORTABLE.iter().filter(|(name, by_itself, _)| switch(name).unwrap_or(*by_itself));
+    on.map(|(.., features)| *features).collect::<Vec<_>>().join(" ")
 }
 
 /// Those of [`FEATURES`] that this machine has.

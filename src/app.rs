@@ -4,8 +4,10 @@
 mod engine;
 mod health;
 pub mod isolation;
+pub mod processor;
 mod server;
 mod settings;
+pub mod tune;
 
 use std::{
     net::SocketAddr,
@@ -58,6 +60,20 @@ pub enum AppError {
     /// The recogniser.
     #[error(transparent)]
     Engine(#[from] AsrError),
+    /// The engine is built for another processor.
+    #[error(
+        "this program is built for {built} processors, and this one ({here}) lacks {}: take the program that is built for \
+         {here}, or build it on this machine",
+        lacks.join(", ")
+    )]
+    Processor {
+        /// For what it is built.
+        built: String,
+        /// What this machine is.
+        here: &'static str,
+        /// What it would need.
+        lacks: Vec<&'static str>,
+    },
     /// The record.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -107,7 +123,7 @@ impl Fault for AppError {
             Self::Media(source) => source.kind(),
             Self::Admin(source) => source.kind(),
             Self::Hearing(source) => source.kind(),
-            Self::Folder { .. } | Self::Listen { .. } => FaultKind::Unavailable,
+            Self::Folder { .. } | Self::Listen { .. } | Self::Processor { .. } => FaultKind::Unavailable,
             Self::Serve(_) | Self::Reflection(_) => FaultKind::Internal,
         }
     }

@@ -146,7 +146,8 @@ impl Metrics {
     }
 
     fn begin(&self) {
-        for reason in [Refusal::Full, Refusal::Draining, Refusal::NotReady, Refusal::Late, Refusal::Disk] {
+        use Refusal::{Capacity, Disk, Draining, Full, Late, NotReady};
+        for reason in [Full, Draining, NotReady, Late, Capacity, Disk] {
             drop(self.streams_refused.get_or_create(&reason.as_str().into()));
         }
         for encoding in Encoding::ALL {

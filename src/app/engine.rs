@@ -6,6 +6,7 @@ use super::{
     AppError, SystemWorld,
     health::Alive,
     isolation::{self, Isolation},
+    processor::{EngineBuild, features_here, level_of},
     settings::EngineSettings,
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
         asr::{
             Pass, Recognizer,
             child::{ChildRecognizer, ChildSettings},
-            pool::Pool,
+            pool::{Pool, Slots},
         },
         front::FrontConfig,
         vad::{detector::ChannelDetector, model::SileroModel},
@@ -63,8 +64,10 @@ impl Engine {
     /// # Errors
     /// What is wrong with the models, or with the memory.
     pub fn load(settings: &EngineSettings) -> Result<Self, AppError> {
+        fits_the_processor()?;
         let store = ModelStore::open(&settings.models)?;
         let metrics = Arc::new(Metrics::new());
+        let settings = &fitting(settings);
         let (recognizer, languages, alive) = recognizer(settings, &store, &metrics)?;
         let detector = of_kind(store.load(&settings.vad_model)?, ModelKind::Vad, "speech detector")?;
         let silero = SileroModel::parse(&detector.bytes)
@@ -121,16 +124,51 @@ impl Engine {
     }
 }
 
+/// Says what is wrong where the engine would end the program at its first decode.
+pub(super) fn fits_the_processor() -> Result<(), AppError> {
+    let (build, machine) = (EngineBuild::of_this_program(), features_here());
+    let lacks = build.lacking(&machine);
+    if lacks.is_empty() {
+        return Ok(());
+    }
+    Err(AppError::Processor { built: build.level(), here: level_of(&machine), lacks })
+}
+
+/// The settings with as many threads as the machine has cores for.
+fn fitting(settings: &EngineSettings) -> EngineSettings {
+    // Without an answer of the system, one core is what any machine has.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let wanted = Slots { workers: settings.workers, threads: settings.threads_per_worker.into() };
+    let slots = wanted.fitting(cores);
+    if slots != wanted {
+        tracing::warn!(
+            cores,
+            "recognition.workers {} x recognition.threads_per_worker {} are more threads than cores, and would be many times \
+             slower; {} x {} are used: set them so, or let `vivavoce tune` find what is best",
+            wanted.workers,
+            wanted.threads,
+            slots.workers,
+            slots.threads,
+        );
+    }
+    let threads_per_worker = u8::try_from(slots.threads).unwrap_or(u8::MAX);
+    EngineSettings { workers: slots.workers, threads_per_worker, ..settings.clone() }
+}
+
 /// The model, if it is of this kind.
 pub(super) fn of_kind(model: VerifiedModel, kind: ModelKind, wanted: &'static str) -> Result<VerifiedModel, AppError> {
     if model.kind == kind { Ok(model) } else { Err(AppError::ModelKind { name: model.name, wanted }) }
 }
 
 /// The recogniser, the languages that its model is for, and whether it could decode.
-type Loaded = (Arc<dyn Recognizer>, Vec<String>, Alive);
+pub(super) type Loaded = (Arc<dyn Recognizer>, Vec<String>, Alive);
 
 /// Makes the recogniser that the settings describe.
-fn recognizer(settings: &EngineSettings, store: &ModelStore, metrics: &Arc<Metrics>) -> Result<Loaded, AppError> {
+pub(super) fn recognizer(
+    settings: &EngineSettings,
+    store: &ModelStore,
+    metrics: &Arc<Metrics>,
+) -> Result<Loaded, AppError> {
     match &settings.isolation {
         Isolation::None => {
             let (whisper, languages) =

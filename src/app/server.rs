@@ -64,7 +64,8 @@ impl Server {
             world: Arc::new(SystemWorld),
             metrics: Arc::clone(&engine.metrics),
         });
-        let hearings = Arc::new(hearings.keeping(DiskRoom::new(settings.reserve, Box::new(AudioJournal::room))));
+        let room = DiskRoom::new(settings.reserve, Box::new(AudioJournal::room));
+        let hearings = Arc::new(hearings.keeping(room).carrying(settings.live_channels));
         readiness.set(Part::Record, PartState::Ready);
         readiness.set(Part::Journal, PartState::Ready);
         let stop = CancellationToken::new();

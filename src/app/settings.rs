@@ -39,6 +39,8 @@ pub struct ServerSettings {
     pub reserve: u64,
     /// Streams at a time.
     pub max_streams: usize,
+    /// Channels that are listened to while people speak; `None` for as many as come.
+    pub live_channels: Option<usize>,
     /// Bytes of one message.
     pub max_message_bytes: usize,
     /// How long streams and texts may take to finish when the server stops.

@@ -14,10 +14,10 @@ use clap::Args;
 use jiff::Timestamp;
 
 use self::{
-    checks::{Check, EngineBuild, ModelState, Status},
+    checks::{Check, ModelState, Status},
     machine::Machine,
 };
-use crate::{config::Config, domain::fault::FaultKind};
+use crate::{app::processor::EngineBuild, config::Config, domain::fault::FaultKind};
 
 /// Looks for what is missing or unsafe on this machine, a line each, and says how to mend it.
 #[derive(Args, Clone, Debug)]

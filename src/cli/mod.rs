@@ -17,6 +17,7 @@ pub mod stream;
 mod take;
 mod talk;
 pub mod transcribe;
+pub mod tune;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -88,6 +89,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Measure error rates against references
     Evaluate(evaluate::EvaluateArgs),
+    /// Measure this machine, and write settings that fit it
+    Tune(tune::TuneArgs),
     /// Show the settings in force and where each comes from
     Settings,
     /// Decode for the service that started this process
@@ -179,6 +182,7 @@ fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> anyhow::Result<Exit
         Command::Restore(args) => restore::run(&args, &config)?,
         Command::Doctor(args) => return doctor::run(&args, &config, SystemWorld.now(), &|| model_states(&config)),
         Command::Evaluate(args) => evaluate::run(&args, &config)?,
+        Command::Tune(args) => tune::run(&args, &config, cli.config.as_deref())?,
         Command::Settings => talk::data(&config.describe())?,
         Command::Engine(args) => engine::run(&args)?,
     }
@@ -256,6 +260,7 @@ fn server_settings(config: &Config) -> ServerSettings {
         data: config.data.dir.clone(),
         reserve: config.data.reserve,
         max_streams: config.server.max_streams,
+        live_channels: config.server.live_channels,
         max_message_bytes: config.server.max_message_bytes,
         drain: config.server.drain,
     }

@@ -35,6 +35,7 @@ impl Config {
             ("server.listen", quoted(server.listen)),
             ("server.admin_listen", quoted(server.admin_listen)),
             ("server.max_streams", server.max_streams.to_string()),
+            ("server.live_channels", server.live_channels.unwrap_or(0).to_string()),
             ("server.max_message_bytes", server.max_message_bytes.to_string()),
             ("server.drain_seconds", server.drain.as_secs().to_string()),
             ("data.dir", quoted(data.dir.display())),

@@ -7,6 +7,7 @@
 //! `VIVAVOCE_GROUP__KEY`, and a list is written in it as in TOML.
 
 mod describe;
+pub mod edit;
 pub mod flags;
 mod nearest;
 pub mod origin;
@@ -64,6 +65,8 @@ pub struct ServerConfig {
     pub admin_listen: SocketAddr,
     /// Streams at a time, 1 to 1000.
     pub max_streams: usize,
+    /// Channels that are listened to while people speak, up to 1000; `None` for as many as come.
+    pub live_channels: Option<usize>,
     /// The longest message taken, 64 KiB to 64 MiB.
     pub max_message_bytes: usize,
     /// How long running streams may take to end when the server stops, up to 10 minutes.
@@ -199,6 +202,23 @@ pub enum ConfigError {
         #[source]
         source: Box<toml::de::Error>,
     },
+    /// A file of settings that cannot be changed.
+    #[error("the settings in {path} cannot be changed: {source}", path = path.display())]
+    Edit {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and reason.
+        #[source]
+        source: Box<toml_edit::TomlError>,
+    },
+    /// Something else in the place of a group.
+    #[error("{path} has something else in the place of the group [{group}]: mend it first", path = path.display())]
+    NoGroup {
+        /// The file.
+        path: PathBuf,
+        /// The group.
+        group: String,
+    },
     /// Settings that are wrong.
     #[error("{}", Lines(faults))]
     Settings {
@@ -212,7 +232,9 @@ impl Fault for ConfigError {
         match self {
             Self::File { source, .. } if source.kind() == io::ErrorKind::NotFound => FaultKind::NotFound,
             Self::File { .. } => FaultKind::Unavailable,
-            Self::Syntax { .. } | Self::Settings { .. } => FaultKind::Invalid,
+            Self::Syntax { .. } | Self::Edit { .. } | Self::NoGroup { .. } | Self::Settings { .. } => {
+                FaultKind::Invalid
+            }
         }
     }
 }

@@ -27,6 +27,7 @@ pub(super) struct RawServer {
     pub(super) listen: Option<String>,
     pub(super) admin_listen: Option<String>,
     pub(super) max_streams: Option<i64>,
+    pub(super) live_channels: Option<i64>,
     pub(super) max_message_bytes: Option<i64>,
     pub(super) drain_seconds: Option<i64>,
 }
@@ -59,10 +60,11 @@ pub(super) struct RawLog {
 }
 
 /// Every key, and whether it is text: a variable's or flag's value is taken for text as it stands, and read for the rest.
-pub(super) const KEYS: [(&str, Form); 24] = [
+pub(super) const KEYS: [(&str, Form); 25] = [
     ("server.listen", Form::Text),
     ("server.admin_listen", Form::Text),
     ("server.max_streams", Form::Parsed),
+    ("server.live_channels", Form::Parsed),
     ("server.max_message_bytes", Form::Parsed),
     ("server.drain_seconds", Form::Parsed),
     ("data.dir", Form::Text),

@@ -35,6 +35,9 @@ pub(super) fn resolve(typed: &Typed, cores: NonZeroUsize, faults: &mut Vec<KeyFa
         listen,
         admin_listen,
         max_streams: check.count("server.max_streams", server.max_streams, 16, (1, 1_000)).get(),
+        live_channels: usize::try_from(check.number("server.live_channels", server.live_channels, 0, (0, 1_000)))
+            .ok()
+            .filter(|channels| *channels > 0),
         max_message_bytes: check
             .count("server.max_message_bytes", server.max_message_bytes, 4 << 20, (64 << 10, 64 << 20))
             .get(),
@@ -47,7 +50,9 @@ pub(super) fn resolve(typed: &Typed, cores: NonZeroUsize, faults: &mut Vec<KeyFa
     let reserve = check.number("data.reserve_mib", data.reserve_mib, 2_048, (0, 1 << 20)) << 20;
 
     let threads = check.count("recognition.threads_per_worker", recognition.threads_per_worker, 1, (1, MOST_THREADS));
-    let fitting = i64::try_from(cores.get() / threads).unwrap_or(MOST_WORKERS).clamp(1, MOST_WORKERS);
+    // A GPU does one decode after the other in any case: a second worker would take its memory and bring nothing.
+    let beside = if cfg!(feature = "cuda") { 1 } else { cores.get() / threads };
+    let fitting = i64::try_from(beside).unwrap_or(MOST_WORKERS).clamp(1, MOST_WORKERS);
     let step = check.step("recognition.partial_step_ms", recognition.partial_step_ms);
     let recognition = RecognitionConfig {
         model: check.model("recognition.model", recognition.model.as_deref(), "base"),

@@ -15,6 +15,7 @@ mod ordering;
 pub mod orders;
 mod reading;
 pub mod room;
+mod seats;
 pub mod service;
 pub mod sight;
 mod sitting;
@@ -119,6 +120,19 @@ pub enum HearingError {
     Late {
         /// How late.
         lateness: std::time::Duration,
+    },
+    /// All channels that the machine carries are taken.
+    #[error(
+        "{taken} of the {limit} live channels that this machine carries (server.live_channels) are taken, and {asked} more are \
+         asked for: try again in 30 seconds, or open the hearing for recording alone"
+    )]
+    Capacity {
+        /// Channels of live hearings.
+        taken: usize,
+        /// Channels of this one.
+        asked: usize,
+        /// The most.
+        limit: usize,
     },
     /// The disk is nearly full.
     #[error(
@@ -238,7 +252,9 @@ impl Fault for HearingError {
             },
             Self::Token { .. } => FaultKind::Forbidden,
             Self::Full { .. } => FaultKind::Overloaded { retry_after: std::time::Duration::from_secs(5) },
-            Self::Late { .. } => FaultKind::Overloaded { retry_after: std::time::Duration::from_secs(30) },
+            Self::Late { .. } | Self::Capacity { .. } => {
+                FaultKind::Overloaded { retry_after: std::time::Duration::from_secs(30) }
+            }
             Self::NoRoom { .. } => FaultKind::Overloaded { retry_after: std::time::Duration::from_secs(60) },
             Self::Audio { source, .. } => source.kind(),
             Self::Front { source, .. } => source.kind(),

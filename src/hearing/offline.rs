@@ -28,7 +28,7 @@ use crate::{
     speech::{
         asr::{
             AsrError, CancelFlag, Lead, Pass, Recognizer,
-            pool::{Job, Pool},
+            pool::{Job, Pool, Urgency},
         },
         audio::{
             AudioError,
@@ -252,6 +252,7 @@ impl Offline {
             languages: setup.languages.clone(),
             pass: Pass::Final,
             lead: Lead::default(),
+            urgency: Urgency::Late,
             cancel: CancelFlag::default(),
             // The channel holds one answer, and one comes.
             reply: Box::new(move |outcome| drop(reply.send(outcome))),

@@ -18,6 +18,7 @@ use super::{
     live::LiveEvent,
     load::{Load, STILL_LATE},
     room::DiskRoom,
+    seats::{Seats, Short},
     sitting::Sitting,
     streaming::Live,
     token::hash_of,
@@ -97,6 +98,7 @@ pub struct Hearings {
     pub(super) parts: Parts,
     pub(super) load: Load,
     pub(super) room: DiskRoom,
+    pub(super) seats: Seats,
     pub(super) places: Arc<Semaphore>,
     pub(super) desks: Desks,
     live: Mutex<HashMap<HearingId, Live>>,
@@ -111,6 +113,7 @@ impl Hearings {
             parts,
             load: Load::default(),
             room: DiskRoom::default(),
+            seats: Seats::default(),
             places,
             desks: Desks::default(),
             live: Mutex::default(),
@@ -129,19 +132,30 @@ impl Hearings {
         self.parts.pool.depth()
     }
 
+    /// The same service with a limit to the channels that are listened to while people speak.
+    #[must_use]
+    pub fn carrying(mut self, live_channels: Option<usize>) -> Self {
+        self.seats = Seats::new(live_channels);
+        self
+    }
+
     /// Opens a hearing; gives it with the token that takes it up again after a break. What is begun is done, also if the
     /// caller goes away meanwhile.
     ///
     /// # Errors
     /// [`HearingError::ChannelCount`], [`HearingError::ChannelTwice`], [`HearingError::UnknownLanguage`],
-    /// [`HearingError::Reference`], or what the record says.
+    /// [`HearingError::Reference`], [`HearingError::NoRoom`], [`HearingError::Late`], [`HearingError::Capacity`], or what the
+    /// record says.
     pub async fn open(self: &Arc<Self>, new: NewHearing, by: Actor) -> Result<(HearingId, String), HearingError> {
         let NewHearing { reference, mut channels, recognition, imported } = new;
         let reference = Label::try_from(reference).map_err(|source| HearingError::Reference { source })?;
         channels.sort_by_key(|c| c.id);
         self.check(&channels)?;
-        self.admit(recognition, imported.is_some())?;
         let hearing = HearingId::new(self.parts.world.draw_id());
+        self.has_room()?;
+        if recognition == Recognition::Live && imported.is_none() {
+            self.admit(hearing, channels.len())?;
+        }
         let token = hex::encode([self.parts.world.draw_bytes(), self.parts.world.draw_bytes()].concat());
         let this = Arc::clone(self);
         finished(async move {
@@ -166,17 +180,21 @@ impl Hearings {
         .await
     }
 
-    /// Whether there is room for another hearing. One that is imported or only recorded takes no text away from others.
-    fn admit(&self, recognition: Recognition, imported: bool) -> Result<(), HearingError> {
-        self.has_room()?;
+    /// Whether another hearing can be listened to. One that is imported or only recorded takes no text away from others, and
+    /// is not asked about.
+    fn admit(&self, hearing: HearingId, channels: usize) -> Result<(), HearingError> {
+        let now = tokio::time::Instant::now();
         let late = *self.load.step().borrow() == LoadStep::FinalsLate;
-        let lateness = self.load.lateness(tokio::time::Instant::now());
+        let lateness = self.load.lateness(now);
         // The ladder is slow to go up again; who comes when nothing waits any more is let in.
-        if late && lateness >= STILL_LATE && recognition == Recognition::Live && !imported {
+        if late && lateness >= STILL_LATE {
             self.parts.metrics.stream_refused(Refusal::Late);
             return Err(HearingError::Late { lateness });
         }
-        Ok(())
+        self.seats.take(hearing, channels, now).map_err(|Short { taken, limit }| {
+            self.parts.metrics.stream_refused(Refusal::Capacity);
+            HearingError::Capacity { taken, asked: channels, limit }
+        })
     }
 
     fn check(&self, channels: &[ChannelSetup]) -> Result<(), HearingError> {
@@ -233,6 +251,7 @@ impl Hearings {
         // Closed, or as it was: a stream may be tried again.
         self.live().remove(&hearing);
         let last = closed?;
+        self.seats.leave(hearing);
         tracing::info!(hearing.id = %hearing, "hearing closed");
         Ok(last)
     }

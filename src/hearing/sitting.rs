@@ -119,7 +119,7 @@ impl Sitting {
         for setup in summary.channels {
             let known = known.remove(&setup.id).unwrap_or_default();
             let backlog = if counted && listens { load.channel(known.start) } else { Backlog::uncounted() };
-            let room = Room { load: load.step(), backlog, events: events.clone() };
+            let room = Room { live: counted, load: load.step(), backlog, events: events.clone() };
             let gate = Arc::new(Gate::new(classes.of(setup.id)));
             let mut seated = sitting.seat(parts, setup, (known, gate), (room, neighbourhood.clone())).await;
             if let (Ok(()), Some(route)) = (&seated, sitting.routes.last()) {

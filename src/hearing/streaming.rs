@@ -11,12 +11,17 @@ use super::{
         LiveEvent, LiveStream,
         intake::{self, IntakeParts},
     },
+    seats::Seated,
     service::Hearings,
     sitting::Sitting,
     token::check_token,
 };
 use crate::{
-    domain::{actor::Actor, change::EntrySeq, id::HearingId},
+    domain::{
+        actor::Actor,
+        change::{EntrySeq, Recognition},
+        id::HearingId,
+    },
     telemetry::{Refusal, RunningStream},
 };
 
@@ -41,10 +46,14 @@ impl Hearings {
         if !token.is_empty() {
             check_token(hearing, &opening, token)?;
         }
-        let Claim { events, sitting, end, replaced, hold } = self.take_over(hearing, !token.is_empty()).await?;
+        let Claim { events, sitting, end, replaced, mut hold } = self.take_over(hearing, !token.is_empty()).await?;
         // From here on nobody closes the hearing behind this stream's back.
-        if self.parts.store.hearing(hearing).await?.closed_at.is_some() {
+        let summary = self.parts.store.hearing(hearing).await?;
+        if summary.closed_at.is_some() {
             return Err(HearingError::Closed { hearing });
+        }
+        if summary.recognition == Recognition::Live && summary.imported.is_none() {
+            hold.seated = Some(self.seats.sit(hearing, summary.channels.len()));
         }
         if sitting.get().is_some_and(Sitting::is_broken) {
             self.renew(hearing, &sitting).await;
@@ -126,7 +135,7 @@ impl Hearings {
             sitting: Arc::clone(&entry.sitting),
             end: entry.end.clone(),
             replaced: entry.replaced.clone(),
-            hold: Hold { _place: place, _counted: self.parts.metrics.stream_opened(), streaming },
+            hold: Hold { _place: place, _counted: self.parts.metrics.stream_opened(), streaming, seated: None },
         })
     }
 
@@ -192,6 +201,8 @@ struct Hold {
     _place: OwnedSemaphorePermit,
     _counted: RunningStream,
     streaming: watch::Sender<bool>,
+    /// Of a hearing that text is made of while people speak.
+    seated: Option<Seated>,
 }
 
 impl Drop for Hold {

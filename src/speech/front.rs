@@ -166,6 +166,11 @@ impl Front {
         self.session.partial_done();
     }
 
+    /// From now on partials come this much of speech apart. Where they are off, they stay off.
+    pub fn partials_every(&mut self, step: std::time::Duration) {
+        self.session.partials_every(step);
+    }
+
     /// All audio before this has come out in an utterance or is no speech.
     #[must_use]
     pub fn settled(&self) -> Tick {

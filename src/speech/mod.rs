@@ -2,6 +2,7 @@
 
 pub mod asr;
 pub mod audio;
+pub mod capacity;
 pub mod confidence;
 pub mod front;
 pub mod stream;

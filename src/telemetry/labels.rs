@@ -39,6 +39,8 @@ pub enum Refusal {
     NotReady,
     /// Text comes too late already.
     Late,
+    /// All channels that the machine carries are taken.
+    Capacity,
     /// The disk is nearly full.
     Disk,
 }
@@ -128,6 +130,7 @@ impl Refusal {
             Self::Draining => "draining",
             Self::NotReady => "not_ready",
             Self::Late => "late",
+            Self::Capacity => "capacity",
             Self::Disk => "disk",
         }
     }

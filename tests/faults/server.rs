@@ -97,6 +97,7 @@ pub(crate) fn run(settings: &Settings) -> ExitCode {
             // A trial's disk may be small, and some trials fill it.
             reserve: 0,
             max_streams: 64,
+            live_channels: None,
             max_message_bytes: 4 << 20,
             drain: Duration::from_secs(60),
         };

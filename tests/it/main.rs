@@ -26,4 +26,5 @@ mod recorder;
 mod reflection;
 mod streaming;
 mod support;
+mod tune;
 mod vad;

@@ -1,11 +1,12 @@
 //! The judgements of `vivavoce doctor`: facts in, a line with a status and a remedy out. Nothing here asks the system.
 
-use std::collections::BTreeSet;
-
 use serde::Serialize;
 
 use super::machine::{Clock, Folder, Machine, Medium, Memory, Port, PortState, Processor};
-use crate::config::Config;
+use crate::{
+    app::processor::{EngineBuild, level_of},
+    config::Config,
+};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -72,24 +73,6 @@ pub enum ModelCondition {
     },
 }
 
-/// For which processor the engine in this program was built.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EngineBuild {
-    /// `native`, `portable`, `baseline`, or `none` without an engine.
-    pub kind: &'static str,
-    /// The features that a processor must have, as Linux names them.
-    pub features: BTreeSet<&'static str>,
-}
-
-impl EngineBuild {
-    /// That of this program, as its build noted it.
-    #[must_use]
-    pub fn of_this_program() -> Self {
-        let features = env!("VIVAVOCE_ENGINE_FEATURES").split_whitespace().collect();
-        Self { kind: env!("VIVAVOCE_ENGINE_BUILD"), features }
-    }
-}
-
 /// All findings, in the order of what they look at.
 #[must_use]
 pub fn all(machine: &Machine, config: &Config, engine: &EngineBuild, models: &[ModelState]) -> Vec<Check> {
@@ -111,8 +94,6 @@ pub fn all(machine: &Machine, config: &Config, engine: &EngineBuild, models: &[M
 
 /// Features without which the engine's matrix products go number by number.
 const FAST: [&str; 3] = ["avx2", "fma", "f16c"];
-/// How to get an engine that fits.
-const REBUILD: &str = "build vivavoce on this machine, or with GGML_NATIVE=OFF for any that has AVX2";
 
 fn processor(processor: &Processor, engine: &EngineBuild) -> Check {
     let name = "processor";
@@ -123,11 +104,17 @@ fn processor(processor: &Processor, engine: &EngineBuild) -> Check {
     if engine.kind == "none" {
         return Check::fail(name, "this program was built without an engine", "build it with the feature whisper");
     }
-    let missing: Vec<_> = engine.features.iter().filter(|feature| !has(feature)).copied().collect();
+    let missing = engine.lacking(&processor.features);
     if !missing.is_empty() {
-        let list = missing.join(", ");
-        let finding = format!("lacks {list}, for which the engine was built: the first decode would end the program");
-        return Check::fail(name, finding, REBUILD);
+        let (list, built, here) = (missing.join(", "), engine.level(), level_of(&processor.features));
+        let finding = format!(
+            "lacks {list}, for which the engine was built ({built}, and this is {here}): the first decode would end the program"
+        );
+        return Check::fail(
+            name,
+            finding,
+            format!("take the program that is built for {here}, or build it on this machine"),
+        );
     }
     if !cfg!(target_arch = "x86_64") {
         return Check::ok(name, format!("{} has what the engine was built for", processor.name));
@@ -147,7 +134,8 @@ fn processor(processor: &Processor, engine: &EngineBuild) -> Check {
         (true, true) => " and AVX-512",
         (false, _) => "",
     };
-    Check::ok(name, format!("{} has AVX2, FMA, F16C{wide}", processor.name))
+    let (here, built) = (level_of(&processor.features), engine.level());
+    Check::ok(name, format!("{} ({here}) has AVX2, FMA, F16C{wide}; this program is built for {built}", processor.name))
 }
 
 fn cores(processor: &Processor, config: &Config) -> Check {
@@ -159,7 +147,11 @@ fn cores(processor: &Processor, config: &Config) -> Check {
         // Measured on two cores: two streams of two threads took 2.8 times as long as two of one thread, and with one
         // other busy program a token took 60 times as long. The engine's threads spin while they wait for each other.
         let remedy = format!("set recognition.workers to {} or fewer", (cores / threads).max(1));
-        return Check::warn(name, format!("{finding}: threads that wait take the cores of those that work"), remedy);
+        return Check::warn(
+            name,
+            format!("{finding}: fewer are started, since threads that wait take the cores of those that work"),
+            remedy,
+        );
     }
     Check::ok(name, finding)
 }

@@ -15,7 +15,7 @@ use std::{
 use jiff::Timestamp;
 use rustix::process::{Resource, geteuid, getrlimit};
 
-use crate::config::Config;
+use crate::{app::processor::features_here, config::Config};
 
 /// How long a probe of a port of this machine may take.
 const PROBE: Duration = Duration::from_secs(1);
@@ -169,7 +169,7 @@ fn processor() -> Processor {
     let frequency = |file: &str| text_of(&format!("/sys/devices/system/cpu/cpu0/cpufreq/{file}"));
     Processor {
         name: field(&["model name", "Model"]).to_owned(),
-        features: field(&["flags", "Features"]).split_whitespace().map(str::to_owned).collect(),
+        features: features_here(),
         cores: thread::available_parallelism().map_or(1, usize::from),
         governor: frequency("scaling_driver").zip(frequency("scaling_governor")),
         stolen: text_of("/proc/stat").as_deref().and_then(stolen),

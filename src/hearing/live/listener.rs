@@ -27,10 +27,14 @@ use crate::{
     },
     hearing::HearingError,
     speech::{
-        asr::{AsrError, CancelFlag, Lead, Pass, pool::Job},
+        asr::{
+            AsrError, CancelFlag, Lead, Pass,
+            pool::{Job, Urgency},
+        },
         front::{Front, Heard, HeardUtterance},
         stream::{
             live::LiveText,
+            pace::Pace,
             session::{Utterance, Window},
         },
     },
@@ -48,6 +52,9 @@ const READ_SECONDS: u64 = 1;
 
 /// Further than this behind what is on disk, seconds, no partials are made: they would be stale before they are shown.
 const LIVE_SECONDS: u64 = 2;
+
+/// Further than this behind, seconds, a channel catches up: its texts make way for those of what is said now.
+const BEHIND_SECONDS: u64 = 10;
 
 /// Of so many partials one is made where they are thinned out.
 const THINNED: u64 = 3;
@@ -98,6 +105,10 @@ pub(in crate::hearing) struct Listener {
     stream_key: u64,
     /// Partials that were due so far.
     partials_due: u64,
+    /// Gives the last partial up, and when it was asked for.
+    partial: (CancelFlag, Instant),
+    /// How often partials come.
+    pace: Pace,
     /// The last end of input that was learnt of.
     last_cut: SamplePos,
     /// The class of what was heard last; `None` before anything was.
@@ -128,6 +139,8 @@ impl Listener {
             position: known.start,
             fresh_at: known.start,
             partials_due: 0,
+            partial: (CancelFlag::default(), Instant::now()),
+            pace: Pace::new(Duration::from_millis(parts.front.partial_step_ms.into())),
             last_cut: known.last_cut(),
             class: None,
             known,
@@ -346,16 +359,22 @@ impl Listener {
 
     /// Whether what is heard now was said just now.
     fn is_live(&self) -> bool {
+        self.is_within(LIVE_SECONDS)
+    }
+
+    /// Whether no more than this is on disk that was not heard yet.
+    fn is_within(&self, seconds: u64) -> bool {
         let behind = self.parts.durable.borrow().index().saturating_sub(self.position.index());
-        behind <= u64::from(self.parts.setup.format.rate.hz()) * LIVE_SECONDS
+        behind <= u64::from(self.parts.setup.format.rate.hz()) * seconds
     }
 
     fn decode_partial(&mut self, mut window: Window) {
+        self.partial = (CancelFlag::default(), Instant::now());
         let look = self.text.look(&window);
         let (answer, quiet) = (self.outcomes.0.clone(), window.quiet);
         let passed = usize::try_from(look.from.since(window.span.start())).unwrap_or(0).min(window.samples.len());
         window.samples.drain(..passed);
-        self.submit((window.samples, look.from, look.lead), Pass::Partial, CancelFlag::default(), move |result| {
+        self.submit((window.samples, look.from, look.lead), Pass::Partial, self.partial.0.clone(), move |result| {
             // The task may be gone; then nobody wants it.
             let _gone = answer.try_send(Outcome::Partial { quiet, result });
         });
@@ -374,6 +393,8 @@ impl Listener {
     }
 
     fn decode_final(&mut self, heard: HeardUtterance) {
+        // What was only to be shown meanwhile is worth nothing any more.
+        self.partial.0.cancel();
         let span = self.parts.setup.format.rate.span_at(heard.utterance.span);
         let known = self.known.segments.get(&span.start());
         if known == Some(&span.end()) {
@@ -421,15 +442,33 @@ impl Listener {
             languages: self.parts.setup.languages.clone(),
             pass,
             lead,
+            urgency: self.urgency(pass),
             cancel,
             reply: Box::new(reply),
             span: tracing::Span::current(),
         });
     }
 
+    /// How soon a decode is due.
+    fn urgency(&self, pass: Pass) -> Urgency {
+        match (pass, self.parts.room.live) {
+            (Pass::Partial, _) => Urgency::Shown { step: self.pace.step() },
+            (Pass::Final, false) => Urgency::Late,
+            (Pass::Final, true) if self.is_within(BEHIND_SECONDS) => Urgency::Live,
+            (Pass::Final, true) => Urgency::Behind,
+        }
+    }
+
     async fn on_outcome(&mut self, outcome: Outcome) -> Result<(), HearingError> {
         match outcome {
             Outcome::Partial { quiet, result } => {
+                let took = self.partial.1.elapsed();
+                if result.is_ok() {
+                    self.pace.answered(took)
+                } else {
+                    self.pace.given_up(took)
+                }
+                self.front.partials_every(self.pace.step());
                 self.front.partial_done();
                 if let Ok(hypothesis) = result {
                     self.on_partial(hypothesis, quiet);

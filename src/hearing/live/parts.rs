@@ -74,6 +74,8 @@ pub(in crate::hearing) struct ListenerParts {
 
 /// What listeners have in common.
 pub(in crate::hearing) struct Room {
+    /// Whether the hearing is in session: imports and what is done afterwards make way for those that are.
+    pub(in crate::hearing) live: bool,
     /// On which step of the ladder the service is.
     pub(in crate::hearing) load: watch::Receiver<LoadStep>,
     /// What of the channel waits for text.

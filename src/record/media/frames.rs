@@ -145,7 +145,8 @@ impl<R: Read + Seek> FrameReader<R> {
         Ok(Step::Frame(header))
     }
 
-    /// Goes past the next frame with a look at its header only; [`Self::payload`] is then of no use.
+    /// Goes past the next frame with a look at its header only. The payload of one that says how others are to be read is read
+    /// and held against its checksum; of any other [`Self::payload`] is then of no use.
     pub(super) fn skip(&mut self) -> Result<Step, MediaError> {
         let (header, _) = match self.frame_header()? {
             Head::Frame(header, raw) => (header, raw),
@@ -154,6 +155,13 @@ impl<R: Read + Seek> FrameReader<R> {
         };
         if self.offset + header.frame_bytes() > self.len()? {
             return self.tail();
+        }
+        if matches!(header.kind, FrameKind::Epoch | FrameKind::Destroyed) {
+            match self.read_body(self.offset, &header)? {
+                Body::Whole(_) => {}
+                Body::Short => return self.tail(),
+                Body::Wrong => return self.torn_or(Damage::PayloadChecksum),
+            }
         }
         self.advance(&header);
         Ok(Step::Frame(header))

@@ -134,7 +134,6 @@ impl JournalReader {
                     }
                 }
                 FrameKind::Epoch => {
-                    body(&mut self.frames, offset, &header)?;
                     let epoch = Epoch::decode(&self.frames.payload).ok_or_else(|| wrong(&self.frames))?;
                     if !matches!(epoch.cipher, CipherId::NONE | CipherId::XCHACHA20_POLY1305) {
                         return Err(MediaError::Cipher { path: self.frames.path.clone(), cipher: epoch.cipher });
@@ -143,7 +142,6 @@ impl JournalReader {
                     self.epoch = Some(Arc::new(epoch));
                 }
                 FrameKind::Destroyed => {
-                    body(&mut self.frames, offset, &header)?;
                     let order = Destruction::decode(&self.frames.payload).ok_or_else(|| wrong(&self.frames))?;
                     self.index.destroyed(order);
                 }

@@ -1,14 +1,18 @@
-//! The threads that decode. Finals are served before partials; a partial that waits is replaced by the next of its
-//! channel, since stale text is worth nothing.
+//! The threads that decode, and what they decode next: what is due first (`schedule`). A partial that waits is replaced by
+//! the next of its channel and dropped when its utterance ended or it is too old, since stale text is worth nothing.
+
+mod schedule;
+mod slots;
 
 use std::{
-    collections::VecDeque,
     fmt, panic,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
+use self::schedule::{Next, Schedule};
+pub use self::{schedule::Urgency, slots::Slots};
 use super::{AsrError, CancelFlag, DecodeRequest, Decoder, Lead, Pass, Recognizer};
 use crate::domain::{hypothesis::Hypothesis, language::AllowedLanguages, time::Tick};
 
@@ -32,9 +36,11 @@ pub struct Job {
     pub pass: Pass,
     /// What is known of it.
     pub lead: Lead,
+    /// How soon it is due.
+    pub urgency: Urgency,
     /// Raised when nobody wants the answer any more.
     pub cancel: CancelFlag,
-    /// Where the answer goes. A partial that was replaced is answered with [`AsrError::Cancelled`].
+    /// Where the answer goes. A partial that was replaced or is too old is answered with [`AsrError::Cancelled`].
     pub reply: Reply,
     /// The tracing span of the hearing, entered while decoding.
     pub span: tracing::Span,
@@ -49,7 +55,7 @@ impl fmt::Debug for Job {
 /// How full the pool is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depth {
-    /// Finals that wait.
+    /// Finals that wait, those of files too.
     pub finals: usize,
     /// Partials that wait.
     pub partials: usize,
@@ -79,8 +85,7 @@ impl fmt::Debug for Shared {
 
 #[derive(Debug, Default)]
 struct Queue {
-    finals: VecDeque<(Job, Instant)>,
-    partials: VecDeque<(Job, Instant)>,
+    jobs: Schedule<Job>,
     stopping: bool,
 }
 
@@ -106,25 +111,16 @@ impl Pool {
 
     /// Hands a job in. Returns at once.
     pub fn submit(&self, job: Job) {
-        let mut replaced = None;
         let mut queue = self.shared.lock();
         if queue.stopping {
             drop(queue);
             (job.reply)(Err(AsrError::WorkerGone));
             return;
         }
-        match job.pass {
-            Pass::Final => queue.finals.push_back((job, Instant::now())),
-            Pass::Partial => {
-                if let Some(place) = queue.partials.iter().position(|(j, _)| j.stream == job.stream) {
-                    replaced = queue.partials.remove(place);
-                }
-                queue.partials.push_back((job, Instant::now()));
-            }
-        }
+        let replaced = queue.jobs.push(job.stream, job.urgency, Instant::now(), job);
         drop(queue);
         self.shared.wake.notify_one();
-        if let Some((stale, _)) = replaced {
+        if let Some(stale) = replaced {
             (stale.reply)(Err(AsrError::Cancelled));
         }
     }
@@ -132,8 +128,8 @@ impl Pool {
     /// How many jobs wait.
     #[must_use]
     pub fn depth(&self) -> Depth {
-        let queue = self.shared.lock();
-        Depth { finals: queue.finals.len(), partials: queue.partials.len() }
+        let (finals, partials) = self.shared.lock().jobs.lengths();
+        Depth { finals, partials }
     }
 
     /// How many threads decode.
@@ -146,13 +142,13 @@ impl Pool {
 impl Drop for Pool {
     /// Answers what waits with [`AsrError::WorkerGone`] and joins the threads; a running decode is waited for.
     fn drop(&mut self) {
-        let (finals, partials) = {
+        let left = {
             let mut queue = self.shared.lock();
             queue.stopping = true;
-            (std::mem::take(&mut queue.finals), std::mem::take(&mut queue.partials))
+            queue.jobs.clear()
         };
         self.shared.wake.notify_all();
-        for (job, _) in finals.into_iter().chain(partials) {
+        for job in left {
             (job.reply)(Err(AsrError::WorkerGone));
         }
         for worker in self.workers.drain(..) {
@@ -169,20 +165,22 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next job, finals first; `None` when the pool stops.
-    fn next(&self) -> Option<(Job, Instant)> {
+    /// The next job, and how long it waited; `None` when the pool stops. What nobody wants any more is answered on the way.
+    fn next(&self) -> Option<(Job, Duration)> {
         let mut queue = self.lock();
         loop {
             if queue.stopping {
                 return None;
             }
-            if let Some(job) = queue.finals.pop_front() {
-                return Some(job);
+            match queue.jobs.next(Instant::now(), |job| job.cancel.is_cancelled()) {
+                Some(Next::Decode(job, waited)) => return Some((job, waited)),
+                Some(Next::Drop(job)) => {
+                    drop(queue);
+                    (job.reply)(Err(AsrError::Cancelled));
+                    queue = self.lock();
+                }
+                None => queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner),
             }
-            if let Some(job) = queue.partials.pop_front() {
-                return Some(job);
-            }
-            queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
@@ -192,13 +190,9 @@ fn work(shared: &Shared, recognizer: &Arc<dyn Recognizer>) {
     // it and is told.
     let mut decoder: Option<Box<dyn Decoder>> =
         panic::catch_unwind(panic::AssertUnwindSafe(|| recognizer.decoder().ok())).unwrap_or(None);
-    while let Some((job, submitted)) = shared.next() {
+    while let Some((job, waited)) = shared.next() {
         let _entered = job.span.clone().entered();
-        if job.cancel.is_cancelled() {
-            (job.reply)(Err(AsrError::Cancelled));
-            continue;
-        }
-        let (waited, started) = (submitted.elapsed(), Instant::now());
+        let started = Instant::now();
         let outcome = decode(&mut decoder, recognizer, &job);
         (shared.observer)(job.pass, waited, started.elapsed());
         if matches!(outcome, Err(AsrError::WorkerPanicked)) {
@@ -250,6 +244,10 @@ mod tests {
             languages: AllowedLanguages::only("en".parse().unwrap()),
             pass,
             lead: Lead::default(),
+            urgency: match pass {
+                Pass::Final => Urgency::Live,
+                Pass::Partial => Urgency::Shown { step: Duration::from_secs(600) },
+            },
             cancel: CancelFlag::default(),
             reply: Box::new(move |outcome| reply.send((stream, outcome)).unwrap()),
             span: tracing::Span::none(),
@@ -315,6 +313,29 @@ mod tests {
         assert!(matches!(replies.recv().unwrap(), (1, Err(AsrError::WorkerPanicked))));
         assert!(matches!(replies.recv().unwrap(), (3, Ok(_))));
         assert!(matches!(replies.recv().unwrap(), (2, Ok(_))));
+    }
+
+    #[test]
+    fn a_partial_whose_utterance_ended_is_never_decoded() {
+        let (open, gate) = sync_channel(8);
+        let recognizer: Arc<dyn Recognizer> =
+            Arc::new(Gated { inner: Scripted::new(&["a"]), gate: Arc::new(Mutex::new(gate)) });
+        let pool = Pool::start(&recognizer, 1, Arc::new(|_, _, _| {})).unwrap();
+        let (reply, replies) = sync_channel(8);
+        pool.submit(job(1, Pass::Final, &reply));
+        while pool.depth().finals > 0 {
+            thread::yield_now();
+        }
+        let partial = job(2, Pass::Partial, &reply);
+        partial.cancel.cancel();
+        pool.submit(partial);
+        pool.submit(job(3, Pass::Final, &reply));
+        // Two decodes are let through: a third would wait for ever.
+        open.send(true).unwrap();
+        assert!(matches!(replies.recv().unwrap(), (1, Ok(_))));
+        assert!(matches!(replies.recv().unwrap(), (2, Err(AsrError::Cancelled))));
+        open.send(true).unwrap();
+        assert!(matches!(replies.recv().unwrap(), (3, Ok(_))));
     }
 
     #[test]

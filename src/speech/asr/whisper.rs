@@ -1,6 +1,7 @@
 //! whisper.cpp through whisper-rs: weights, how they decode for the record (`decoder`) and while people speak (`partial`), and
 //! what is called from native code (`native`).
 
+pub mod compiled;
 mod decoder;
 mod native;
 mod partial;

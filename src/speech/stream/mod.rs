@@ -4,4 +4,5 @@
 
 pub mod endpoint;
 pub mod live;
+pub mod pace;
 pub mod session;

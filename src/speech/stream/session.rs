@@ -1,6 +1,6 @@
 //! The state of one channel: frames in, windows to decode and finished utterances out.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use super::endpoint::{EndpointConfig, frames_of};
 use crate::{
@@ -152,6 +152,13 @@ impl Session {
     pub fn partial_done(&mut self) {
         if let State::Speaking { partial_running, .. } = &mut self.state {
             *partial_running = false;
+        }
+    }
+
+    /// From now on partials come this much of speech apart. Where they are off, they stay off.
+    pub fn partials_every(&mut self, step: Duration) {
+        if self.partial_frames > 0 {
+            self.partial_frames = frames_of(u32::try_from(step.as_millis()).unwrap_or(u32::MAX)).max(1);
         }
     }
 

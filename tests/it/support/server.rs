@@ -67,6 +67,7 @@ impl Running {
             data: data.path().join("data"),
             reserve: 0,
             max_streams: 16,
+            live_channels: None,
             max_message_bytes: 4 << 20,
             drain: Duration::from_secs(60),
         };

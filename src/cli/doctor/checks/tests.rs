@@ -1,6 +1,6 @@
 //! Machines that are well, and machines with one thing wrong.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use super::*;
 use crate::config::flags::FlagOverrides;

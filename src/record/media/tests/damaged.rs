@@ -146,6 +146,28 @@ fn a_tail_of_zeros_or_noise_that_was_never_synced_is_cut() {
 }
 
 #[test]
+fn a_reader_takes_a_torn_frame_that_was_never_synced_for_a_tail_whatever_its_kind() {
+    let (_folder, path) = fresh();
+    let (mut writer, _) = open(&path, &opening(Encoding::PcmS16Le)).unwrap();
+    writer.append(pos(0), IntervalClass::Open, &bytes(1, 20)).unwrap();
+    writer.sync().unwrap();
+    drop(writer);
+    let kept = fs::read(&path).unwrap().len();
+    // Another writer begins an epoch; the power goes before its payload is on the disk.
+    drop(open(&path, &opening(Encoding::PcmS16Le)).unwrap());
+    let whole = fs::read(&path).unwrap();
+    let frame = frame_ends(&whole).iter().map(|(end, _)| *end).find(|end| *end > kept).unwrap();
+    for torn in kept + 44..frame {
+        let mut bytes = whole[..frame].to_vec();
+        bytes[torn] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        assert_eq!(judge(&bytes).map(|verdict| verdict.end).ok(), Some(pos(10)), "byte {torn}");
+        let mut reader = reading(&path).unwrap();
+        assert_eq!((reader.end(), reader.read_span(span(0, 10)).unwrap().len()), (pos(10), 1), "byte {torn}");
+    }
+}
+
+#[test]
 fn damage_is_told_from_a_torn_tail_by_what_a_later_frame_calls_synced() {
     for (synced, kind) in [(false, None), (true, Some(FaultKind::DataLoss))] {
         let (_folder, path) = fresh();

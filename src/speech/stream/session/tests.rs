@@ -173,3 +173,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_longer_step_spaces_partials_and_none_stay_none() {
+    let partials = |step_ms: u32, stretched: Option<u64>| {
+        let mut session = Session::new(EndpointConfig::default(), step_ms).unwrap();
+        if let Some(ms) = stretched {
+            session.partials_every(Duration::from_millis(ms));
+        }
+        let mut count = 0;
+        // Ten seconds of speech.
+        for _ in 0..313 {
+            for action in session.push(&[0.5; FRAME], Probability::clamped(0.9)) {
+                if matches!(action, Action::Partial(_)) {
+                    count += 1;
+                    session.partial_done();
+                }
+            }
+        }
+        count
+    };
+    assert_eq!(partials(1_000, None), 9);
+    assert_eq!(partials(1_000, Some(4_000)), 2);
+    assert_eq!(partials(0, Some(4_000)), 0);
+}
