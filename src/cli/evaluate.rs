@@ -145,21 +145,26 @@ fn items(args: &EvaluateArgs, manifest: &str, engine: &Engine) -> anyhow::Result
             continue;
         }
         let known = row.language.clone().filter(|l| engine.recognizer.knows(l));
-        let channel = ["1", "2"].into_iter().find(|n| row.id.ends_with(&format!(".ch{n}")));
         items.push(Item {
             path: folder.join(file),
             languages: match known {
                 Some(language) => AllowedLanguages::only(language),
                 None => AllowedLanguages::new(args.otherwise.clone())?,
             },
-            channels: match channel.and_then(|n| n.parse().ok()).and_then(ChannelId::new) {
-                Some(channel) => Channels::Only(vec![channel]),
-                None => Channels::Mix,
-            },
+            channels: channels_of(&row.id),
             id: row.id,
         });
     }
     Ok(items)
+}
+
+/// Which channels of its file an item of a manifest means.
+pub(super) fn channels_of(id: &str) -> Channels {
+    let channel = ["1", "2"].into_iter().find(|n| id.ends_with(&format!(".ch{n}")));
+    match channel.and_then(|n| n.parse().ok()).and_then(ChannelId::new) {
+        Some(channel) => Channels::Only(vec![channel]),
+        None => Channels::Mix,
+    }
 }
 
 /// Several recordings at a time, so that every decoding thread has work.

@@ -8,6 +8,7 @@ pub mod engine;
 pub mod evaluate;
 pub mod import;
 pub mod ledger;
+pub mod load;
 pub mod models;
 pub mod order;
 pub mod restore;
@@ -88,6 +89,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Measure error rates against references
     Evaluate(evaluate::EvaluateArgs),
+    /// Stream recordings over channels in real time, and measure how soon the text comes and how steady it is
+    Load(load::LoadArgs),
     /// Show the settings in force and where each comes from
     Settings,
     /// Decode for the service that started this process
@@ -124,6 +127,32 @@ pub enum UsageError {
         /// Where it is kept how far it is.
         folder: PathBuf,
     },
+    /// A load of nothing.
+    #[error(
+        "no recording is left to stream: name recordings and their --language, or a --manifest with items in a language, not \
+         longer than --seconds"
+    )]
+    NothingToStream,
+    /// More hearings than channels.
+    #[error("{channels} channels are not enough for {hearings} hearings, or more than the 16 that each may have")]
+    Spread {
+        /// Channels asked for.
+        channels: usize,
+        /// Hearings asked for.
+        hearings: usize,
+    },
+    /// Times of words of nobody knows which recording.
+    #[error("line {line} of the times of words names no recording: give it the `id` of an item of the manifest")]
+    TimesOfWhat {
+        /// Counted from 1.
+        line: usize,
+    },
+    /// A server that is not here.
+    #[error("there is no process {pid} on this machine that could be looked at")]
+    NoProcess {
+        /// Its number.
+        pid: u32,
+    },
     /// Two recordings of the same name.
     #[error("two recordings would be written to {}: transcribe them one by one, or rename one", target.display())]
     SameTarget {
@@ -140,6 +169,10 @@ impl Fault for UsageError {
             | Self::NoSpool
             | Self::NoRate
             | Self::OtherImport { .. }
+            | Self::NothingToStream
+            | Self::Spread { .. }
+            | Self::TimesOfWhat { .. }
+            | Self::NoProcess { .. }
             | Self::OtherRecording { .. } => FaultKind::Invalid,
         }
     }
@@ -179,6 +212,7 @@ fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> anyhow::Result<Exit
         Command::Restore(args) => restore::run(&args, &config)?,
         Command::Doctor(args) => return doctor::run(&args, &config, SystemWorld.now(), &|| model_states(&config)),
         Command::Evaluate(args) => evaluate::run(&args, &config)?,
+        Command::Load(args) => load::run(&args, &config)?,
         Command::Settings => talk::data(&config.describe())?,
         Command::Engine(args) => engine::run(&args)?,
     }

@@ -115,6 +115,27 @@ pub fn align<T: PartialEq>(reference: &[T], hypothesis: &[T]) -> Alignment {
     Alignment { tally, right }
 }
 
+/// The units that both have in common in the cheapest alignment: pairs of places in `reference` and in `hypothesis`, both
+/// ascending. For finding one text's words in another; cost as of [`align`].
+///
+/// ```
+/// use vivavoce::text::wer::matches;
+/// assert_eq!(matches(&["ask", "not", "what"], &["not", "of", "what"]), [(1, 0), (2, 2)]);
+/// ```
+#[must_use]
+pub fn matches<T: PartialEq>(reference: &[T], hypothesis: &[T]) -> Vec<(usize, usize)> {
+    let mut found = Vec::with_capacity(reference.len().min(hypothesis.len()));
+    let (mut i, mut j) = (0, 0);
+    for step in steps(reference, hypothesis) {
+        if step == Step::Both && reference[i] == hypothesis[j] {
+            found.push((i, j));
+        }
+        i += usize::from(step != Step::Insert);
+        j += usize::from(step != Step::Delete);
+    }
+    found
+}
+
 /// The least number of edits between two texts, in two rows of memory.
 ///
 /// ```
@@ -266,6 +287,10 @@ mod tests {
             prop_assert_eq!(distance(&a, &b), oracle(&a, &b));
             prop_assert_eq!(found.right.len(), b.len());
             prop_assert_eq!(a.len() + found.tally.insertions, b.len() + found.tally.deletions);
+            let common = matches(&a, &b);
+            prop_assert_eq!(common.len(), found.right.iter().filter(|&&right| right).count());
+            prop_assert!(common.iter().all(|&(i, j)| a[i] == b[j] && found.right[j]));
+            prop_assert!(common.is_sorted_by(|x, y| x.0 < y.0 && x.1 < y.1));
         }
 
         #[test]
