@@ -1,7 +1,7 @@
 //! When each word of the final text was first shown, committed and final.
 //!
 //! Word emission latency: the time from the end of a word in the audio until it is put out. Words of partials are found in
-//! the final text by alignment, so that a word counts from the first time it stood there, also where others beside it changed.
+//! the final text in order, so that a word counts from the first time it stood there, also where others beside it changed.
 
 use super::{Heard, SLACK_MS, TimedWord, after_ms, keys};
 use crate::text::wer::matches;
