@@ -4,7 +4,7 @@
 #   PEERS=short   two minutes, to try the command; its figures are worth nothing
 set -eu
 cd "$(dirname "$0")/.."
-export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+export PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 
 fail() { printf 'bench-peers: %s\n' "$*" >&2; exit 1; }
 
