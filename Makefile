@@ -1,14 +1,14 @@
 # What one does here. Each recipe is short; what is longer than three lines is a script.
 .POSIX:
 .DEFAULT_GOAL := help
-.PHONY: help demo build test faults bench lint doc setup
+.PHONY: help demo build test faults bench bench-peers lint doc setup
 
 # Rust's usual installer puts cargo where a fresh shell does not look yet.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: build ## install what is missing, build, fetch the models, and transcribe real speech before your eyes
 	$(TARGET)/release/vivavoce demo
@@ -26,6 +26,9 @@ faults: ## faults on purpose, in full: kills, power cuts, full disks; FAULTS=sho
 
 bench: setup ## one figure for each named question of benches/
 	cargo bench --profile release --locked --bench '*'
+
+bench-peers: build ## beside faster-whisper and whisper-streaming, into bench-out/peers.json: 15 minutes; PEERS=short for two
+	@sh scripts/bench-peers.sh
 
 lint: ## the form of the code and what clippy says of it
 	@sh scripts/setup.sh checks

@@ -9,11 +9,13 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use anyhow::Context;
 use clap::Args;
 use indicatif::ProgressBar;
+use serde_json::json;
 
 use super::{
     engine_settings, runtime, server_settings,
@@ -53,7 +55,8 @@ pub struct EvaluateArgs {
     /// The same of another system: adds the difference with its 95 % interval
     #[arg(long, value_name = "FILE.tsv")]
     pub baseline: Option<PathBuf>,
-    /// Where hypotheses.tsv (all text), captions.tsv (what captions would show) and report.txt go when the pipeline runs
+    /// Where hypotheses.tsv (all text), captions.tsv (what captions would show), report.txt and speed.json (how long it took once
+    /// the engine was loaded) go when the pipeline runs
     #[arg(long, default_value = "evaluation-out", value_name = "DIR")]
     pub out: PathBuf,
     /// Stream each recording to a server over gRPC instead of transcribing the file
@@ -91,6 +94,7 @@ struct Item {
     path: PathBuf,
     languages: AllowedLanguages,
     channels: Channels,
+    duration: Duration,
 }
 
 /// Runs the pipeline where no hypotheses are given, and prints the report.
@@ -123,8 +127,10 @@ fn answer(args: &EvaluateArgs, config: &Config, manifest: &str) -> anyhow::Resul
     let engine = Engine::load(&engine_settings(config, talk::quiet(config)))?;
     let items = items(args, manifest, &engine)?;
     let bar = ProgressBar::new(items.len() as u64);
+    let begun = Instant::now();
     let answers =
         if args.stream { streamed(config, &engine, &items, &bar)? } else { transcribed(&engine, &items, &bar)? };
+    let wall = begun.elapsed();
     bar.finish_and_clear();
     let table = |field: fn(&Answer) -> &str| -> String {
         items.iter().zip(&answers).map(|(item, answer)| format!("{}\t{}\n", item.id, field(answer))).collect()
@@ -133,6 +139,9 @@ fn answer(args: &EvaluateArgs, config: &Config, manifest: &str) -> anyhow::Resul
     let hypotheses = table(|a| &a.text);
     write(&args.out.join("hypotheses.tsv"), &hypotheses)?;
     write(&args.out.join("captions.tsv"), &table(|a| &a.shown))?;
+    let audio: Duration = items.iter().map(|item| item.duration).sum();
+    let speed = json!({ "audio_s": audio.as_secs_f64(), "wall_s": wall.as_secs_f64() });
+    write(&args.out.join("speed.json"), &format!("{speed:#}\n"))?;
     Ok(hypotheses)
 }
 
@@ -145,21 +154,27 @@ fn items(args: &EvaluateArgs, manifest: &str, engine: &Engine) -> anyhow::Result
             continue;
         }
         let known = row.language.clone().filter(|l| engine.recognizer.knows(l));
-        let channel = ["1", "2"].into_iter().find(|n| row.id.ends_with(&format!(".ch{n}")));
         items.push(Item {
             path: folder.join(file),
             languages: match known {
                 Some(language) => AllowedLanguages::only(language),
                 None => AllowedLanguages::new(args.otherwise.clone())?,
             },
-            channels: match channel.and_then(|n| n.parse().ok()).and_then(ChannelId::new) {
-                Some(channel) => Channels::Only(vec![channel]),
-                None => Channels::Mix,
-            },
+            channels: channels_of(&row.id),
+            duration: row.duration,
             id: row.id,
         });
     }
     Ok(items)
+}
+
+/// Which channels of its file an item of a manifest means.
+pub(super) fn channels_of(id: &str) -> Channels {
+    let channel = ["1", "2"].into_iter().find(|n| id.ends_with(&format!(".ch{n}")));
+    match channel.and_then(|n| n.parse().ok()).and_then(ChannelId::new) {
+        Some(channel) => Channels::Only(vec![channel]),
+        None => Channels::Mix,
+    }
 }
 
 /// Several recordings at a time, so that every decoding thread has work.

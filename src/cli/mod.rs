@@ -8,6 +8,7 @@ pub mod engine;
 pub mod evaluate;
 pub mod import;
 pub mod ledger;
+pub mod load;
 pub mod models;
 pub mod order;
 pub mod restore;
@@ -91,6 +92,8 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     /// Measure this machine, and write settings that fit it
     Tune(tune::TuneArgs),
+    /// Stream recordings over channels in real time, and measure how soon the text comes and how steady it is
+    Load(load::LoadArgs),
     /// Show the settings in force and where each comes from
     Settings,
     /// Decode for the service that started this process
@@ -127,6 +130,32 @@ pub enum UsageError {
         /// Where it is kept how far it is.
         folder: PathBuf,
     },
+    /// A load of nothing.
+    #[error(
+        "no recording is left to stream: name recordings and their --language, or a --manifest with items in a language, not \
+         longer than --seconds"
+    )]
+    NothingToStream,
+    /// More hearings than channels.
+    #[error("{channels} channels are not enough for {hearings} hearings, or more than the 16 that each may have")]
+    Spread {
+        /// Channels asked for.
+        channels: usize,
+        /// Hearings asked for.
+        hearings: usize,
+    },
+    /// Times of words of nobody knows which recording.
+    #[error("line {line} of the times of words names no recording: give it the `id` of an item of the manifest")]
+    TimesOfWhat {
+        /// Counted from 1.
+        line: usize,
+    },
+    /// A server that is not here.
+    #[error("there is no process {pid} on this machine that could be looked at")]
+    NoProcess {
+        /// Its number.
+        pid: u32,
+    },
     /// Two recordings of the same name.
     #[error("two recordings would be written to {}: transcribe them one by one, or rename one", target.display())]
     SameTarget {
@@ -143,6 +172,10 @@ impl Fault for UsageError {
             | Self::NoSpool
             | Self::NoRate
             | Self::OtherImport { .. }
+            | Self::NothingToStream
+            | Self::Spread { .. }
+            | Self::TimesOfWhat { .. }
+            | Self::NoProcess { .. }
             | Self::OtherRecording { .. } => FaultKind::Invalid,
         }
     }
@@ -183,6 +216,7 @@ fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> anyhow::Result<Exit
         Command::Doctor(args) => return doctor::run(&args, &config, SystemWorld.now(), &|| model_states(&config)),
         Command::Evaluate(args) => evaluate::run(&args, &config)?,
         Command::Tune(args) => tune::run(&args, &config, cli.config.as_deref())?,
+        Command::Load(args) => load::run(&args, &config)?,
         Command::Settings => talk::data(&config.describe())?,
         Command::Engine(args) => engine::run(&args)?,
     }

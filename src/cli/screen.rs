@@ -46,7 +46,7 @@ impl Screen {
     /// Shows what came back.
     fn show(&self, event: &ClientEvent) {
         match event {
-            ClientEvent::Partial { channel, words, stable, start_ms } => {
+            ClientEvent::Partial { channel, words, stable, start_ms, end_ms: _ } => {
                 self.partial(*channel, words, *stable, *start_ms)
             }
             ClientEvent::Final(text) => self.settled(text),

@@ -68,10 +68,10 @@ fn interval(items: &[Pair], draws: usize, seed: u64) -> Option<(f64, f64)> {
 
 /// Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014: the constants are theirs.
 /// A few lines that never change are worth more here than a crate: a published figure must come out again.
-struct SplitMix(u64);
+pub(super) struct SplitMix(pub(super) u64);
 
 impl SplitMix {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -79,7 +79,7 @@ impl SplitMix {
     }
 
     /// A number below `bound`; the bias of the remainder is under 2⁻⁴⁰ for any number of items that fits into memory.
-    fn below(&mut self, bound: usize) -> usize {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         let drawn = self.next() % (bound as u64);
         usize::try_from(drawn).unwrap_or(0)
     }

@@ -1,8 +1,11 @@
 //! How well speech was recognised: error rates a language, with the interval within which a difference can be trusted.
 //!
+//! [`live`] judges a stream: how soon each word came, and how steady the text was.
+//!
 //! Pure: texts in, figures out. No file is read and no clock; the seed of the resampling is given.
 
 pub mod bootstrap;
+pub mod live;
 pub mod render;
 pub mod report;
 pub mod score;

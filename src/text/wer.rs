@@ -115,6 +115,68 @@ pub fn align<T: PartialEq>(reference: &[T], hypothesis: &[T]) -> Alignment {
     Alignment { tally, right }
 }
 
+/// As many units as both have in common in order: pairs of places in `reference` and in `hypothesis`, both ascending. For
+/// finding one text's words in another, where [`align`] may take two substitutions for what is a word that stays.
+///
+/// Time is the product of the two lengths without their common ends, memory 64 MiB at most; longer texts are aligned.
+///
+/// ```
+/// use vivavoce::text::wer::matches;
+/// assert_eq!(matches(&["ask", "not", "what"], &["not", "of", "what"]), [(1, 0), (2, 2)]);
+/// ```
+#[must_use]
+pub fn matches<T: PartialEq>(reference: &[T], hypothesis: &[T]) -> Vec<(usize, usize)> {
+    let (start, end) = common_ends(reference, hypothesis);
+    let (upper, lower) = (&reference[start..reference.len() - end], &hypothesis[start..hypothesis.len() - end]);
+    let inner = match upper.len().saturating_mul(lower.len()) {
+        cells if cells > CELLS => aligned(upper, lower),
+        _ => longest_in_common(upper, lower),
+    };
+    let tail = (0..end).map(|n| (reference.len() - end + n, hypothesis.len() - end + n));
+    let inner = inner.into_iter().map(|(i, j)| (start + i, start + j));
+    (0..start).map(|n| (n, n)).chain(inner).chain(tail).collect()
+}
+
+fn aligned<T: PartialEq>(reference: &[T], hypothesis: &[T]) -> Vec<(usize, usize)> {
+    let (mut i, mut j) = (0, 0);
+    let mut found = Vec::new();
+    for step in steps(reference, hypothesis) {
+        if step == Step::Both && reference[i] == hypothesis[j] {
+            found.push((i, j));
+        }
+        i += usize::from(step != Step::Insert);
+        j += usize::from(step != Step::Delete);
+    }
+    found
+}
+
+/// From each pair of places on, how many units can still be paired; then from the front along the most of them.
+fn longest_in_common<T: PartialEq>(reference: &[T], hypothesis: &[T]) -> Vec<(usize, usize)> {
+    let width = hypothesis.len() + 1;
+    let mut still = vec![0_u32; (reference.len() + 1) * width];
+    for i in (0..reference.len()).rev() {
+        for j in (0..hypothesis.len()).rev() {
+            still[i * width + j] = match reference[i] == hypothesis[j] {
+                true => still[(i + 1) * width + j + 1] + 1,
+                false => still[(i + 1) * width + j].max(still[i * width + j + 1]),
+            };
+        }
+    }
+    let (mut i, mut j) = (0, 0);
+    let mut found = Vec::new();
+    while i < reference.len() && j < hypothesis.len() {
+        if reference[i] == hypothesis[j] {
+            found.push((i, j));
+            (i, j) = (i + 1, j + 1);
+        } else if still[(i + 1) * width + j] >= still[i * width + j + 1] {
+            i += 1;
+        } else {
+            j += 1;
+        }
+    }
+    found
+}
+
 /// The least number of edits between two texts, in two rows of memory.
 ///
 /// ```
@@ -266,6 +328,22 @@ mod tests {
             prop_assert_eq!(distance(&a, &b), oracle(&a, &b));
             prop_assert_eq!(found.right.len(), b.len());
             prop_assert_eq!(a.len() + found.tally.insertions, b.len() + found.tally.deletions);
+        }
+
+        #[test]
+        fn as_many_units_are_found_in_common_as_there_are(a in prop::collection::vec(0..3u8, 0..8), b in prop::collection::vec(0..3u8, 0..8)) {
+            fn most(a: &[u8], b: &[u8]) -> usize {
+                match (a, b) {
+                    ([], _) | (_, []) => 0,
+                    ([x, a @ ..], [y, b @ ..]) if x == y => 1 + most(a, b),
+                    ([_, a1 @ ..], [_, b1 @ ..]) => most(a1, b).max(most(a, b1)),
+                }
+            }
+            for found in [matches(&a, &b), aligned(&a, &b)] {
+                prop_assert!(found.iter().all(|&(i, j)| a[i] == b[j]));
+                prop_assert!(found.is_sorted_by(|x, y| x.0 < y.0 && x.1 < y.1));
+            }
+            prop_assert_eq!(matches(&a, &b).len(), most(&a, &b));
         }
 
         #[test]

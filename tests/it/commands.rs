@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 /// Writes `speech` as a WAV file.
-fn wav(path: &Path, speech: &Speech) {
+pub(crate) fn wav(path: &Path, speech: &Speech) {
     let spec = hound::WavSpec {
         channels: u16::try_from(speech.channels).unwrap(),
         sample_rate: speech.format.sample_rate_hz,

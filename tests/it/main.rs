@@ -15,6 +15,7 @@ mod commands;
 mod disk;
 mod gaps;
 mod import;
+mod load;
 mod microphones;
 mod models;
 mod off_record;

@@ -79,6 +79,8 @@ pub enum ClientEvent {
         channel: u32,
         /// From when, milliseconds of hearing time.
         start_ms: u64,
+        /// Up to when, milliseconds: what was looked at.
+        end_ms: u64,
         /// The words so far.
         words: Vec<WordText>,
         /// How many of the first are settled.
@@ -132,12 +134,16 @@ pub(super) fn event(kind: Kind) -> ClientEvent {
             ClientEvent::Stored { channel, through: durable_through_sample }
         }
         Kind::SpeechBegan(pb::SpeechBegan { channel, first_sample: _ }) => ClientEvent::SpeechBegan { channel },
-        Kind::Partial(pb::PartialResult { channel, span, language: _, words, stable_words }) => ClientEvent::Partial {
-            channel,
-            start_ms: span.unwrap_or_default().start_ms,
-            words: words.into_iter().map(word).collect(),
-            stable: usize::try_from(stable_words).unwrap_or(usize::MAX),
-        },
+        Kind::Partial(pb::PartialResult { channel, span, language: _, words, stable_words }) => {
+            let span = span.unwrap_or_default();
+            ClientEvent::Partial {
+                channel,
+                start_ms: span.start_ms,
+                end_ms: span.end_ms,
+                words: words.into_iter().map(word).collect(),
+                stable: usize::try_from(stable_words).unwrap_or(usize::MAX),
+            }
+        }
         Kind::Final(pb::FinalResult { seq, segment, revised }) => {
             ClientEvent::Final(Box::new(FinalText { revised, ..final_text(seq, segment.unwrap_or_default()) }))
         }
