@@ -6,10 +6,11 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     LiveEvent, Partial, compose,
+    decodes::{Decodes, Outcome},
     journal::Reading,
     neighbours::Neighbours,
     parts::{Ending, Known, ListenerParts, Rehear},
@@ -23,22 +24,14 @@ use crate::{
         hypothesis::Hypothesis,
         load::LoadStep,
         segment::Segment,
-        time::{SamplePos, Span, Tick},
+        time::{SamplePos, Span},
     },
     hearing::HearingError,
     speech::{
-        asr::{
-            AsrError, CancelFlag, Lead, Pass,
-            pool::{Job, Urgency},
-        },
+        asr::{AsrError, CancelFlag, Pass},
         front::{Front, Heard, HeardUtterance},
-        stream::{
-            live::LiveText,
-            pace::Pace,
-            session::{Utterance, Window},
-        },
+        stream::live::LiveText,
     },
-    telemetry,
 };
 
 /// Utterances of one channel that wait for their text before the task reads on. The audio waits on disk.
@@ -65,24 +58,6 @@ const RECORD_SECONDS: u64 = 60;
 /// How long the task waits before it tries again what the record could not take.
 pub(super) const RECORD_PAUSE: Duration = Duration::from_secs(1);
 
-/// What a decode brought.
-enum Outcome {
-    Final {
-        number: u64,
-        result: Result<Hypothesis, AsrError>,
-    },
-    /// Of an utterance that may have ended.
-    Ahead {
-        number: u64,
-        result: Result<Hypothesis, AsrError>,
-    },
-    /// And whether nobody spoke at the end of the window.
-    Partial {
-        quiet: bool,
-        result: Result<Hypothesis, AsrError>,
-    },
-}
-
 pub(in crate::hearing) struct Listener {
     parts: ListenerParts,
     known: Known,
@@ -97,23 +72,16 @@ pub(in crate::hearing) struct Listener {
     text: LiveText,
     /// The decode of what it is if it ends at the pause that is now.
     ahead: Option<Ahead>,
-    /// How many such decodes there were.
-    aheads: u64,
     neighbours: Neighbours,
     /// Texts of the record that are still to be compared with other channels.
     uncompared: VecDeque<Segment>,
-    stream_key: u64,
     /// Partials that were due so far.
     partials_due: u64,
-    /// Gives the last partial up, and when it was asked for.
-    partial: (CancelFlag, Instant),
-    /// How often partials come.
-    pace: Pace,
     /// The last end of input that was learnt of.
     last_cut: SamplePos,
     /// The class of what was heard last; `None` before anything was.
     class: Option<IntervalClass>,
-    outcomes: (mpsc::Sender<Outcome>, mpsc::Receiver<Outcome>),
+    decodes: Decodes,
 }
 
 impl Listener {
@@ -122,10 +90,6 @@ impl Listener {
     /// # Errors
     /// [`HearingError::Front`] where the configuration cannot work.
     pub(in crate::hearing) fn new(parts: ListenerParts, mut known: Known) -> Result<Self, HearingError> {
-        // A second of audio ends two utterances at most, so there are never more answers under way than fit.
-        let outcomes = mpsc::channel(MAX_PENDING * 4);
-        let (high, low) = parts.hearing.uuid().as_u64_pair();
-        let stream_key = high ^ low ^ (u64::from(parts.setup.id.number()) << 56);
         Ok(Self {
             front: fresh(&parts, known.start)?,
             neighbours: Neighbours::new(
@@ -139,8 +103,7 @@ impl Listener {
             position: known.start,
             fresh_at: known.start,
             partials_due: 0,
-            partial: (CancelFlag::default(), Instant::now()),
-            pace: Pace::new(Duration::from_millis(parts.front.partial_step_ms.into())),
+            decodes: Decodes::new(&parts),
             last_cut: known.last_cut(),
             class: None,
             known,
@@ -148,9 +111,6 @@ impl Listener {
             pending: Queue::default(),
             text: LiveText::default(),
             ahead: None,
-            aheads: 0,
-            stream_key,
-            outcomes,
         })
     }
 
@@ -168,7 +128,7 @@ impl Listener {
                 heard_all = false;
                 self.begin_anew(rehear).await?;
             }
-            while let Ok(outcome) = self.outcomes.1.try_recv() {
+            while let Some(outcome) = self.decodes.answered() {
                 self.on_outcome(outcome).await?;
             }
             self.compare_late().await?;
@@ -223,7 +183,7 @@ impl Listener {
         tokio::select! {
             biased;
             Some(rehear) = self.parts.rehear.recv() => return Ok(Some(rehear)),
-            Some(outcome) = self.outcomes.1.recv() => self.on_outcome(outcome).await?,
+            Some(outcome) = self.decodes.answer() => self.on_outcome(outcome).await?,
             Some(cut) = self.parts.cuts.recv() => self.learn(cut),
             Ok(()) = self.parts.durable.changed(), if room => {}
             () = come(&mut self.neighbours, self.uncompared.front()) => {}
@@ -238,8 +198,7 @@ impl Listener {
     async fn begin_anew(&mut self, rehear: Rehear) -> Result<(), HearingError> {
         let Rehear { held, again } = rehear;
         self.pending.clear();
-        // Answers to what was asked before go nowhere.
-        self.outcomes = mpsc::channel(MAX_PENDING * 4);
+        self.decodes.forget();
         (self.text, self.ahead) = (LiveText::default(), None);
         self.front = fresh(&self.parts, self.position)?;
         self.reading = Reading::forward(self.parts.path.clone());
@@ -332,9 +291,13 @@ impl Listener {
                         self.tell(LiveEvent::SpeechBegan { channel: self.parts.setup.id, at });
                     }
                 }
-                Heard::Partial(window) if self.is_live() && self.may_show() => self.decode_partial(window),
+                Heard::Partial(window) if self.is_live() && self.may_show() => {
+                    self.decodes.partial(&mut self.text, window)
+                }
                 Heard::Partial(_) => self.front.partial_done(),
-                Heard::MayEnd(utterance) if self.is_live() && self.has_time() => self.decode_ahead(&utterance),
+                Heard::MayEnd(utterance) if self.is_live() && self.has_time() => {
+                    self.ahead = Some(self.decodes.ahead(&utterance));
+                }
                 Heard::MayEnd(_) => {}
                 Heard::GoesOn => self.ahead = None,
                 Heard::Ended(utterance) => self.decode_final(*utterance),
@@ -368,33 +331,8 @@ impl Listener {
         behind <= u64::from(self.parts.setup.format.rate.hz()) * seconds
     }
 
-    fn decode_partial(&mut self, mut window: Window) {
-        self.partial = (CancelFlag::default(), Instant::now());
-        let look = self.text.look(&window);
-        let (answer, quiet) = (self.outcomes.0.clone(), window.quiet);
-        let passed = usize::try_from(look.from.since(window.span.start())).unwrap_or(0).min(window.samples.len());
-        window.samples.drain(..passed);
-        self.submit((window.samples, look.from, look.lead), Pass::Partial, self.partial.0.clone(), move |result| {
-            // The task may be gone; then nobody wants it.
-            let _gone = answer.try_send(Outcome::Partial { quiet, result });
-        });
-    }
-
-    /// Decodes what the utterance will have been if nobody speaks before the pause is long enough: then its text is there at
-    /// once. It is the same decode, of the same samples.
-    fn decode_ahead(&mut self, utterance: &Utterance) {
-        self.aheads += 1;
-        let (answer, number, cancel) = (self.outcomes.0.clone(), self.aheads, CancelFlag::default());
-        self.ahead = Some(Ahead::new(number, utterance.span, cancel.clone()));
-        let window = (utterance.samples.clone(), utterance.span.start(), Lead::default());
-        self.submit(window, Pass::Final, cancel, move |result| {
-            let _gone = answer.try_send(Outcome::Ahead { number, result });
-        });
-    }
-
     fn decode_final(&mut self, heard: HeardUtterance) {
-        // What was only to be shown meanwhile is worth nothing any more.
-        self.partial.0.cancel();
+        self.decodes.give_up_partial();
         let span = self.parts.setup.format.rate.span_at(heard.utterance.span);
         let known = self.known.segments.get(&span.start());
         if known == Some(&span.end()) {
@@ -406,69 +344,19 @@ impl Listener {
         let (committed, ahead) = (self.text.take(), self.ahead.take());
         if let Some(ahead) = ahead.filter(|ahead| ahead.is_of(heard.utterance.span)) {
             if let Some((number, outcome)) = self.pending.push_ahead((heard, committed), revises, ahead) {
-                // It goes the way of all others.
-                let _sent = self.outcomes.0.try_send(Outcome::Final { number, result: outcome });
+                self.decodes.give(number, outcome);
             }
             return;
         }
-        let cancel = CancelFlag::default();
-        self.submit_final(&heard, self.pending.next_number(), cancel.clone());
+        let (cancel, behind) = (CancelFlag::default(), !self.is_within(BEHIND_SECONDS));
+        self.decodes.whole(&heard.utterance, self.pending.next_number(), behind, cancel.clone());
         self.pending.push((heard, committed), revises, cancel);
-    }
-
-    fn submit_final(&self, heard: &HeardUtterance, number: u64, cancel: CancelFlag) {
-        let answer = self.outcomes.0.clone();
-        let utterance = &heard.utterance;
-        let window = (utterance.samples.clone(), utterance.span.start(), Lead::default());
-        self.submit(window, Pass::Final, cancel, move |result| {
-            let _gone = answer.try_send(Outcome::Final { number, result });
-        });
-    }
-
-    fn submit(
-        &self,
-        (samples, start, lead): (Vec<f32>, Tick, Lead),
-        pass: Pass,
-        cancel: CancelFlag,
-        reply: impl FnOnce(Result<Hypothesis, AsrError>) + Send + 'static,
-    ) {
-        let depth = self.parts.pool.depth();
-        self.parts.metrics.queue_depth(telemetry::Queue::AsrFinals, depth.finals);
-        self.parts.metrics.queue_depth(telemetry::Queue::AsrPartials, depth.partials);
-        self.parts.pool.submit(Job {
-            stream: self.stream_key,
-            samples,
-            start,
-            languages: self.parts.setup.languages.clone(),
-            pass,
-            lead,
-            urgency: self.urgency(pass),
-            cancel,
-            reply: Box::new(reply),
-            span: tracing::Span::current(),
-        });
-    }
-
-    /// How soon a decode is due.
-    fn urgency(&self, pass: Pass) -> Urgency {
-        match (pass, self.parts.room.live) {
-            (Pass::Partial, _) => Urgency::Shown { step: self.pace.step() },
-            (Pass::Final, false) => Urgency::Late,
-            (Pass::Final, true) if self.is_within(BEHIND_SECONDS) => Urgency::Live,
-            (Pass::Final, true) => Urgency::Behind,
-        }
     }
 
     async fn on_outcome(&mut self, outcome: Outcome) -> Result<(), HearingError> {
         match outcome {
             Outcome::Partial { quiet, result } => {
-                let took = self.partial.1.elapsed();
-                if result.is_ok() {
-                    self.pace.answered(took)
-                } else {
-                    self.pace.given_up(took)
-                }
-                self.front.partials_every(self.pace.step());
+                self.front.partials_every(self.decodes.pace(result.is_ok()));
                 self.front.partial_done();
                 if let Ok(hypothesis) = result {
                     self.on_partial(hypothesis, quiet);
@@ -512,14 +400,14 @@ impl Listener {
     /// Keeps what a final decode brought. A failure that may pass is tried once more; then the utterance goes into the record
     /// without words, and is flagged as speech without words.
     fn on_final(&mut self, number: u64, result: Result<Hypothesis, AsrError>) -> Result<(), HearingError> {
+        let behind = !self.is_within(BEHIND_SECONDS);
         let Some(pending) = self.pending.get_mut(number) else { return Ok(()) };
         match result {
             Err(error @ (AsrError::Cancelled | AsrError::WorkerGone)) => return Err(error.into()),
             Err(error) if !pending.retried && error.may_pass() => {
                 tracing::warn!(%error, "an utterance could not be decoded; it is tried once more");
                 pending.retried = true;
-                let (heard, cancel) = (pending.heard.clone(), pending.cancel.clone());
-                self.submit_final(&heard, number, cancel);
+                self.decodes.whole(&pending.heard.utterance, number, behind, pending.cancel.clone());
             }
             Err(error) => {
                 tracing::error!(%error, "an utterance could not be decoded; it is recorded without words");

@@ -3,6 +3,7 @@
 
 mod compare;
 pub(in crate::hearing) mod compose;
+mod decodes;
 pub(in crate::hearing) mod gate;
 pub(in crate::hearing) mod intake;
 mod journal;

@@ -1,3 +1,5 @@
+//! Committed text under scripted partials and under any.
+
 use proptest::prelude::*;
 
 use super::*;
