@@ -48,6 +48,8 @@ async fn bring_to_its_end(server: &ScriptedServer, hearing: &pb::OpenHearingResp
     let start = pb::StreamStart {
         hearing_id: hearing.hearing_id.clone(),
         resume_token: hearing.resume_token.clone(),
+        // A text of before may be revised: who hears of that has to know it.
+        results_after_seq: Some(0),
         ..Default::default()
     };
     let mut open = Open::new(&mut client, vec![In::Start(start)]).await.unwrap();

@@ -124,9 +124,9 @@ impl House {
             recorder::run(parts, how, &mut show).await
         });
         for second in bytes.chunks(RATE as usize * CHANNELS) {
-            capture.send(Captured::Interleaved(second.to_vec())).await.unwrap();
-            // A batch each.
+            // A batch each. Read before anything is sent: what was sent may be kept at once.
             let end = stock.borrow().held[0].end.plus((second.len() / CHANNELS) as u64);
+            capture.send(Captured::Interleaved(second.to_vec())).await.unwrap();
             drop(tokio::time::timeout(TOO_LONG, stock.wait_for(|s| s.held[0].end >= end)).await.unwrap().unwrap());
         }
         if done == Done::Stored {
