@@ -470,12 +470,15 @@ impl Ready {
     }
 }
 
-/// Texts without what differs from hearing to hearing, in order of channel and time.
+/// Texts without what differs from hearing to hearing (their ids) and from sitting to sitting (what was shown before they were
+/// there, which nobody sees of what is caught up with), in order of channel and time.
 pub(crate) fn comparable(record: Vec<pb::Segment>) -> Vec<pb::Segment> {
     // The last of those with the same id stands.
     let standing: BTreeMap<String, pb::Segment> = record.into_iter().map(|s| (s.segment_id.clone(), s)).collect();
     let mut texts: Vec<pb::Segment> = standing.into_values().collect();
-    texts.iter_mut().for_each(|segment| segment.segment_id.clear());
+    for segment in &mut texts {
+        (segment.segment_id.clear(), segment.replaced.take());
+    }
     texts.sort_by_key(|segment| (segment.channel, segment.span.map(|span| span.start_sample)));
     texts
 }
