@@ -38,7 +38,11 @@ use vivavoce::{
         store::sqlite::SqliteStore,
     },
     speech::{
-        asr::{Recognizer, pool::Pool, scripted::Scripted},
+        asr::{
+            Recognizer,
+            pool::{Pool, Slots},
+            scripted::Scripted,
+        },
         front::FrontConfig,
         stream::endpoint::EndpointConfig,
         vad::{FRAME, SpeechDetector},
@@ -76,7 +80,7 @@ async fn serve(folder: &std::path::Path, syncs: &Arc<AtomicU64>) -> anyhow::Resu
     let hearings = Arc::new(Hearings::new(Parts {
         store: Arc::new(SqliteStore::open(&folder.join("record.sqlite"), Arc::new(KeySealer::new(Arc::clone(&keys))))?),
         journal: AudioJournal::start(Settings { synced, ..Settings::under(folder.join("audio"), keys) })?,
-        pool: Arc::new(Pool::start(&recognizer, 1, Arc::new(|_, _, _| {}))?),
+        pool: Arc::new(Pool::start(&recognizer, Slots::default(), Arc::new(|_, _, _| {}))?),
         recognizer,
         detectors: Arc::new(|| Box::new(Silent)),
         front: FrontConfig { endpoint: EndpointConfig::default(), partial_step_ms: 0 },

@@ -50,7 +50,11 @@ use vivavoce::{
         store::{RecordStore, sqlite::SqliteStore},
     },
     speech::{
-        asr::{Pass, Recognizer, pool::Pool, scripted::Scripted},
+        asr::{
+            Pass, Recognizer,
+            pool::{Pool, Slots},
+            scripted::Scripted,
+        },
         audio::{file::AudioFile, format, level::LevelMeter, resample::Resampler},
         confidence::{Sound, judge},
         front::{Front, FrontConfig, Heard, HeardUtterance},
@@ -516,7 +520,7 @@ fn service(folder: &Path, detectors: &Detectors) -> Outcome<(Arc<Hearings>, Arc<
     let hearings = Arc::new(Hearings::new(Parts {
         store: Arc::clone(&store) as Arc<dyn RecordStore>,
         journal: AudioJournal::start(Settings::under(folder.join("audio"), keys))?,
-        pool: Arc::new(Pool::start(&recognizer, 1, Arc::new(|_: Pass, _, _| {}))?),
+        pool: Arc::new(Pool::start(&recognizer, Slots::default(), Arc::new(|_: Pass, _, _| {}))?),
         recognizer,
         detectors: Arc::clone(detectors),
         front: front_config(),

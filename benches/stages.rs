@@ -1,9 +1,10 @@
 //! Where does a decode's time go, and what share of the machine's matrix peak does the encoder reach?
 //!
 //! `VIVAVOCE_MODELS` names the store, `VIVAVOCE_SPEECH` the folder of recordings (`en/jfk.wav` is repeated). For windows of several
-//! lengths, on one thread: spectrogram, encoder with its context cut to the window as the product does it, the reading of the
-//! prompt, and a token. The peak is that of a single-precision product of matrices of the encoder's shape, measured beside it in
-//! turns. `STAGES_MODELS` names the weights that are compared, separated by commas.
+//! lengths: spectrogram, encoder with its context cut to the window as the product does it, the reading of the
+//! prompt and of sixty words that lead, and a token. The peak is that of a single-precision product of matrices of the encoder's shape, measured beside it in
+//! turns. `STAGES_MODELS` names the weights that are compared, separated by commas, `STAGES_THREADS` the engine's threads (1); with
+//! more than one, `OMP_WAIT_POLICY=passive` shows how it is when they sleep while they wait.
 
 #![expect(clippy::print_stdout, reason = "a bench is there to print")]
 
@@ -32,7 +33,9 @@ fn main() {
         println!("skipped: set VIVAVOCE_MODELS and VIVAVOCE_SPEECH");
         return;
     };
-    let names = std::env::var("STAGES_MODELS").unwrap_or_else(|_unset| "base,base-q8_0,base-q5_1".to_owned());
+    let text = |variable| std::env::var_os(variable).and_then(|value| value.into_string().ok());
+    let names = text("STAGES_MODELS").unwrap_or_else(|| "base,base-q8_0,base-q5_1".to_owned());
+    let threads = text("STAGES_THREADS").and_then(|count| count.parse().ok()).unwrap_or(1);
     whisper_rs::install_logging_hooks();
     let sound = sound(&speech.join("en/jfk.wav"));
     for name in names.split(',') {
@@ -42,39 +45,41 @@ fn main() {
             continue;
         }
         let context = WhisperContext::new_with_params(&path, WhisperContextParameters::default()).expect("it loads");
-        println!("{name}, one thread, milliseconds: median of {PASSES}");
-        println!("window context  spectrogram   encoder   prompt    token   encoder GFLOP/s   of the peak");
+        println!("{name}, threads: {threads}, milliseconds: median of {PASSES}");
+        println!("window context  spectrogram   encoder   prompt  60 more    token   encoder GFLOP/s   of the peak");
         for seconds in WINDOWS {
             let samples: Vec<f32> = sound.iter().copied().cycle().take(seconds * 16_000).collect();
-            row(&context, &samples, seconds);
+            row(&context, &samples, seconds, threads);
         }
     }
 }
 
-fn row(context: &WhisperContext, samples: &[f32], seconds: usize) {
+fn row(context: &WhisperContext, samples: &[f32], seconds: usize, threads: usize) {
     let positions = (seconds * 50 + PAD).clamp(LEAST, 1_500);
-    let mut took = [const { Vec::new() }; 5];
+    let mut took = [const { Vec::new() }; 6];
     for _ in 0..PASSES {
         let mut state = context.create_state().expect("there is memory");
         prepare(&mut state, samples, positions);
-        took[0].push(millis(|| state.pcm_to_mel(samples, 1).expect("it is long enough")));
-        took[1].push(millis(|| state.encode(0, 1).expect("it encodes")));
+        took[0].push(millis(|| state.pcm_to_mel(samples, threads).expect("it is long enough")));
+        took[1].push(millis(|| state.encode(0, threads).expect("it encodes")));
         let prompt = [context.token_sot(), context.token_lang(0), context.token_transcribe(), context.token_not()];
-        took[2].push(millis(|| state.decode(&prompt, 0, 1).expect("it reads")));
+        took[2].push(millis(|| state.decode(&prompt, 0, threads).expect("it reads")));
         took[3].push(
             millis(|| {
-                for token in 0..8 {
-                    state.decode(&[token], prompt.len() + token as usize, 1).expect("it reads");
+                for (token, past) in (0..8).zip(prompt.len()..) {
+                    state.decode(&[token], past, threads).expect("it reads");
                 }
             }) / 8.0,
         );
         took[4].push(peak(positions));
+        let words: Vec<i32> = (0..60).collect();
+        took[5].push(millis(|| state.decode(&words, prompt.len(), threads).expect("it reads")));
     }
-    let [mel, encoder, prompt, token, peak] = took.map(median);
+    let [mel, encoder, prompt, token, peak, words] = took.map(median);
     let reached = gflop(context, positions) / encoder * 1e3;
     let share = reached / peak * 100.0;
     println!(
-        "{seconds:4} s {positions:7} {mel:12.1} {encoder:9.1} {prompt:8.1} {token:8.2} {reached:14.0} {share:13.0} % of {peak:.0}"
+        "{seconds:4} s {positions:7} {mel:12.1} {encoder:9.1} {prompt:8.1} {words:8.1} {token:8.2} {reached:14.0} {share:13.0} % of {peak:.0}"
     );
 }
 

@@ -74,11 +74,7 @@ impl Engine {
             .map_err(|source| AppError::Detector { name: detector.name.clone(), source })?;
         let silero = Arc::new(silero);
         let detectors: Detectors = Arc::new(move || Box::new(ChannelDetector::new(Arc::clone(&silero))));
-        Self::made(
-            Parted { recognizer, detectors, languages, metrics, alive },
-            settings.workers,
-            settings.front.clone(),
-        )
+        Self::made(Parted { recognizer, detectors, languages, metrics, alive }, slots(settings), settings.front.clone())
     }
 
     /// An engine of other parts than the models': a server is tried with it where the same text must come at any speed.
@@ -93,10 +89,11 @@ impl Engine {
     ) -> Result<Self, AppError> {
         let metrics = Arc::new(Metrics::new());
         let alive: Alive = Arc::new(|| true);
-        Self::made(Parted { recognizer, detectors, languages: Vec::new(), metrics, alive }, workers, front)
+        let parts = Parted { recognizer, detectors, languages: Vec::new(), metrics, alive };
+        Self::made(parts, Slots::of(workers, 1), front)
     }
 
-    fn made(parts: Parted, workers: usize, front: FrontConfig) -> Result<Self, AppError> {
+    fn made(parts: Parted, slots: Slots, front: FrontConfig) -> Result<Self, AppError> {
         let Parted { recognizer, detectors, languages, metrics, alive } = parts;
         let counted = Arc::clone(&metrics);
         let observer = Arc::new(move |pass, waited, took| {
@@ -107,7 +104,7 @@ impl Engine {
             counted.queue_waited(queue, waited);
             counted.decoded(pass, took);
         });
-        let pool = Arc::new(Pool::start(&recognizer, workers, observer)?);
+        let pool = Arc::new(Pool::start(&recognizer, slots, observer)?);
         Ok(Self { recognizer, pool, detectors, languages, metrics, alive, front })
     }
 
@@ -138,7 +135,7 @@ pub(super) fn fits_the_processor() -> Result<(), AppError> {
 fn fitting(settings: &EngineSettings) -> EngineSettings {
     // Without an answer of the system, one core is what any machine has.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let wanted = Slots { workers: settings.workers, threads: settings.threads_per_worker.into() };
+    let wanted = Slots::of(settings.workers, settings.threads_per_worker.into());
     let slots = wanted.fitting(cores);
     if slots != wanted {
         tracing::warn!(
@@ -153,6 +150,13 @@ fn fitting(settings: &EngineSettings) -> EngineSettings {
     }
     let threads_per_worker = u8::try_from(slots.threads).unwrap_or(u8::MAX);
     EngineSettings { workers: slots.workers, threads_per_worker, ..settings.clone() }
+}
+
+/// How many decodes run side by side. One that is alone takes the threads of the others where they do not spin while they wait:
+/// in processes that were told so when they were started.
+fn slots(settings: &EngineSettings) -> Slots {
+    let slots = Slots::of(settings.workers, settings.threads_per_worker.into());
+    if matches!(settings.isolation, Isolation::Child { .. }) { slots.lending() } else { slots }
 }
 
 /// The model, if it is of this kind.
@@ -171,8 +175,7 @@ pub(super) fn recognizer(
 ) -> Result<Loaded, AppError> {
     match &settings.isolation {
         Isolation::None => {
-            let (whisper, languages) =
-                isolation::whisper(store, &settings.model, settings.threads_per_worker, settings.beam)?;
+            let (whisper, languages) = isolation::whisper(store, &settings.model, settings.beam)?;
             Ok((Arc::new(whisper), languages, Arc::new(|| true)))
         }
         Isolation::Child { program, log } => {

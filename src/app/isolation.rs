@@ -38,7 +38,6 @@ pub const OWN_PROGRAM: &str = "/proc/self/exe";
 pub fn arguments(settings: &EngineSettings, log: &LogSettings) -> Vec<OsString> {
     let plain = [
         ("--weights", settings.model.clone()),
-        ("--threads", settings.threads_per_worker.to_string()),
         ("--beams", settings.beam.to_string()),
         ("--log-lines", log.format.as_str().to_owned()),
         ("--log-what", log.filter.clone()),
@@ -53,19 +52,18 @@ pub fn arguments(settings: &EngineSettings, log: &LogSettings) -> Vec<OsString> 
 ///
 /// # Errors
 /// What is wrong with the model, or with the memory.
-pub fn whisper(store: &ModelStore, model: &str, threads: u8, beam: u8) -> Result<(Whisper, Vec<String>), AppError> {
+pub fn whisper(store: &ModelStore, model: &str, beam: u8) -> Result<(Whisper, Vec<String>), AppError> {
     let weights = of_kind(store.load(model)?, ModelKind::Whisper, "recogniser")?;
-    let options = options(&weights.alignment, threads, beam);
+    let options = options(&weights.alignment, beam);
     let whisper =
         Whisper::load(&WhisperWeights { name: &weights.name, sha256: weights.sha256, bytes: &weights.bytes }, options)?;
     Ok((whisper, weights.languages.iter().map(ToString::to_string).collect()))
 }
 
-fn options(alignment: &Alignment, threads: u8, beam: u8) -> WhisperOptions {
+fn options(alignment: &Alignment, beam: u8) -> WhisperOptions {
     let usual = WhisperOptions::default();
     let pair = |[layer, head]: &[u32; 2]| Some((u16::try_from(*layer).ok()?, u16::try_from(*head).ok()?));
     WhisperOptions {
-        threads,
         last: PassParameters { beam, ..usual.last },
         alignment: match alignment {
             Alignment::Preset(name) => AlignmentHeads::Published(name.clone()),

@@ -149,7 +149,7 @@ impl Findings {
 pub fn filling(cores: usize) -> Vec<Slots> {
     // A GPU does one decode after the other.
     let most = if cfg!(feature = "cuda") { 1 } else { cores };
-    let mut all: Vec<_> = [1, 2].map(|threads| Slots { workers: most, threads }.fitting(cores)).into();
+    let mut all: Vec<_> = [1, 2].map(|threads| Slots::of(most, threads).fitting(cores)).into();
     all.dedup();
     all
 }
@@ -175,7 +175,7 @@ impl Bench<'_> {
         for slots in &filling[1..] {
             self.measure(&best, *slots, &[WINDOWS[1], WINDOWS[3], WINDOWS[0], WINDOWS[2]], &mut findings, &mut tell)?;
         }
-        let alone = Slots { workers: 1, threads: 1 };
+        let alone = Slots::of(1, 1);
         if !filling.contains(&alone) {
             self.measure(&best, alone, &WINDOWS, &mut findings, &mut tell)?;
         }
@@ -209,7 +209,7 @@ impl Bench<'_> {
         let (told, times) = sync_channel(slots.workers);
         // The channel holds a time of every worker, and they are taken before more is asked for.
         let observer = Arc::new(move |_pass, _waited, took| _ = told.try_send(took));
-        let pool = Pool::start(&recognizer, slots.workers, observer)?;
+        let pool = Pool::start(&recognizer, slots, observer)?;
         let workers = Workers { pool, times };
         // The first decode of a worker finds its memory.
         if self.timed(&workers, WINDOWS[0], Pass::Partial)?.is_none() {
@@ -299,8 +299,8 @@ struct Workers {
 mod tests {
     use super::*;
 
-    const ONE: Slots = Slots { workers: 2, threads: 1 };
-    const PAIR: Slots = Slots { workers: 1, threads: 2 };
+    const ONE: Slots = Slots::of(2, 1);
+    const PAIR: Slots = Slots::of(1, 2);
 
     fn findings(all: &[(&str, Slots, u32, f64, f64)]) -> Findings {
         let of = |&(model, slots, window, partial, last): &(&str, Slots, u32, f64, f64)| {
@@ -346,7 +346,7 @@ mod tests {
 
     #[test]
     fn the_slots_that_are_tried_fill_the_machine() {
-        assert_eq!(filling(1), [Slots { workers: 1, threads: 1 }]);
+        assert_eq!(filling(1), [Slots::of(1, 1)]);
         for cores in 2..40 {
             assert!(
                 filling(cores).iter().all(|s| s.workers * s.threads <= cores && s.workers * s.threads + 1 >= cores)

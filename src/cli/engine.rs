@@ -29,9 +29,6 @@ pub struct EngineArgs {
     /// The model
     #[arg(long, value_name = "NAME")]
     weights: String,
-    /// Threads of a decode
-    #[arg(long, value_name = "COUNT")]
-    threads: u8,
     /// Beams of a final decode
     #[arg(long, value_name = "COUNT")]
     beams: u8,
@@ -62,7 +59,7 @@ pub fn run(args: &EngineArgs) -> anyhow::Result<()> {
     }
     drop(entered);
     let store = ModelStore::open(&args.store)?;
-    let (whisper, _languages) = isolation::whisper(&store, &args.weights, args.threads, args.beams)?;
+    let (whisper, _languages) = isolation::whisper(&store, &args.weights, args.beams)?;
     let sabotage = args.abort_on.map(|abort_on| Sabotage { abort_on });
     serve(&whisper, io::stdin(), output, sabotage, end)?;
     Ok(())

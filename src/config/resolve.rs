@@ -110,7 +110,7 @@ impl Check<'_> {
     }
 
     fn step(&mut self, key: &str, typed: Option<i64>) -> Option<Duration> {
-        let found = typed.unwrap_or(1_000);
+        let found = typed.unwrap_or(400);
         match u64::try_from(found) {
             Ok(0) => None,
             Ok(ms @ 200..=10_000) => Some(Duration::from_millis(ms)),

@@ -33,7 +33,7 @@ fn without_any_setting_the_service_stays_on_this_machine_and_uses_each_core_once
     assert_eq!(config.data.models, Path::new("vivavoce-data/models"));
     assert_eq!((config.recognition.model.as_str(), config.recognition.vad_model.as_str()), ("base", "silero-vad"));
     assert_eq!((config.recognition.workers, config.recognition.threads_per_worker.get()), (TWO, 1));
-    assert_eq!((config.recognition.partial_step, config.recognition.beam.get()), (Some(Duration::from_secs(1)), 5));
+    assert_eq!((config.recognition.partial_step, config.recognition.beam.get()), (Some(Duration::from_millis(400)), 5));
     assert!(config.recognition.isolate);
     assert_eq!(config.endpoint, EndpointConfig::default());
     assert_eq!((config.log.format, config.log.filter.as_str()), (LogFormat::Text, "info,whisper_rs=warn"));

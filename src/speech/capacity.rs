@@ -12,7 +12,7 @@ const ROOM: f64 = 1.3;
 
 /// The steps between two partials that are chosen from, milliseconds. Words are not read faster than two a second, and text
 /// that moves less often than each three seconds is no live text.
-const STEPS_MS: [u64; 8] = [500, 700, 1_000, 1_300, 1_600, 2_000, 2_500, 3_000];
+const STEPS_MS: [u64; 9] = [400, 500, 700, 1_000, 1_300, 1_600, 2_000, 2_500, 3_000];
 
 /// How long decodes take by the length of their window.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn slow_partials_come_less_often_and_cost_no_more_than_the_time_there_is() {
         let timings = |took| Timings { partial: curve(&[(5.0, took)]), last: curve(&[(5.0, 0.0)]) };
-        assert_eq!(timings(0.2).step(), Some(s(0.5)));
+        assert_eq!(timings(0.2).step(), Some(s(0.4)));
         assert_eq!(timings(0.5).step(), Some(s(0.7)));
         assert_eq!(timings(1.0).step(), Some(s(1.3)));
         assert!(timings(2.0).load(CONTINUOUS, s(0.5)).unwrap() < 1.0 / ROOM + 0.1);

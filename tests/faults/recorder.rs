@@ -477,7 +477,8 @@ pub(crate) fn comparable(record: Vec<pb::Segment>) -> Vec<pb::Segment> {
     let standing: BTreeMap<String, pb::Segment> = record.into_iter().map(|s| (s.segment_id.clone(), s)).collect();
     let mut texts: Vec<pb::Segment> = standing.into_values().collect();
     for segment in &mut texts {
-        (segment.segment_id.clear(), segment.replaced.take());
+        segment.segment_id.clear();
+        segment.replaced = None;
     }
     texts.sort_by_key(|segment| (segment.channel, segment.span.map(|span| span.start_sample)));
     texts

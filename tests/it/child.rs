@@ -61,8 +61,13 @@ fn window() -> Vec<f32> {
 }
 
 fn decode(decoder: &mut dyn Decoder, samples: &[f32], pass: Pass) -> Result<Hypothesis, AsrError> {
+    decode_on(1, decoder, samples, pass)
+}
+
+fn decode_on(threads: u8, decoder: &mut dyn Decoder, samples: &[f32], pass: Pass) -> Result<Hypothesis, AsrError> {
     let languages = AllowedLanguages::new(vec!["fr".parse().unwrap(), "en".parse().unwrap()]).unwrap();
-    let request = DecodeRequest { samples, start: Tick::new(77), languages: &languages, pass, lead: &Lead::default() };
+    let request =
+        DecodeRequest { samples, start: Tick::new(77), languages: &languages, pass, lead: &Lead::default(), threads };
     decoder.decode(&request, &CancelFlag::default())
 }
 
@@ -114,6 +119,26 @@ fn children(pid: u32) -> Vec<u32> {
     all.filter(|child| stat(*child).is_some_and(|fields| fields[0] != "Z" && fields[1] == pid.to_string())).collect()
 }
 
+/// A decode takes the threads of idle workers, so that how many it has depends on load; its text must not.
+#[test]
+fn what_is_heard_does_not_depend_on_how_many_threads_listen() {
+    let _alone = alone();
+    let (recognizer, losses) = recognizer(settings());
+    let mut decoder = recognizer.decoder().unwrap();
+    let whole = window();
+    for pass in [Pass::Partial, Pass::Final] {
+        for seconds in [2, 5, 9, 30] {
+            let samples = &whole[..whole.len().min(seconds * 16_000)];
+            let one = decode_on(1, &mut *decoder, samples, pass).unwrap();
+            assert!(!one.words.is_empty());
+            for threads in [2, 3] {
+                assert_eq!(decode_on(threads, &mut *decoder, samples, pass).unwrap(), one, "{pass:?}, {seconds} s");
+            }
+        }
+    }
+    assert!(losses.try_recv().is_err());
+}
+
 #[test]
 fn an_engine_in_a_process_hears_what_one_in_this_process_hears() {
     let _alone = alone();
@@ -146,6 +171,7 @@ fn an_engine_in_a_process_hears_what_one_in_this_process_hears() {
         languages: &languages,
         pass: Pass::Final,
         lead: &Lead::default(),
+        threads: 1,
     };
     let error = one.decode(&unknown, &CancelFlag::default()).unwrap_err();
     assert!(matches!(error, AsrError::UnknownLanguage { .. }), "{error}");
@@ -243,6 +269,7 @@ fn a_decode_that_is_given_up_ends_soon_and_keeps_its_process() {
         languages: &languages,
         pass: Pass::Final,
         lead: &Lead::default(),
+        threads: 1,
     };
     let outcome = std::thread::scope(|scope| {
         scope.spawn(|| {

@@ -12,6 +12,7 @@ mod backup;
 mod bad_input;
 mod child;
 mod commands;
+mod cuts;
 mod disk;
 mod gaps;
 mod import;

@@ -71,7 +71,9 @@ fn hearings_with(folder: &TempDir, recognizer: Arc<dyn Recognizer>) -> Arc<Heari
     Arc::new(Hearings::new(Parts {
         store: Arc::new(SqliteStore::open(&folder.path().join("record.sqlite"), sealer).unwrap()),
         journal: AudioJournal::start(Settings::under(folder.path().join("audio"), keys)).unwrap(),
-        pool: Arc::new(Pool::start(&recognizer, 1, Arc::new(|_, _, _| {})).unwrap()),
+        pool: Arc::new(
+            Pool::start(&recognizer, crate::speech::asr::pool::Slots::default(), Arc::new(|_, _, _| {})).unwrap(),
+        ),
         recognizer,
         detectors: Arc::new(|| Box::new(Loudness)),
         front: FrontConfig { endpoint: EndpointConfig::default(), partial_step_ms: 0 },

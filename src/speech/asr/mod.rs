@@ -71,6 +71,8 @@ pub struct DecodeRequest<'a> {
     pub pass: Pass,
     /// What is known of it. Of a final nothing is: its text depends on its samples alone.
     pub lead: &'a Lead,
+    /// How many threads it may use; what comes out does not depend on it.
+    pub threads: u8,
 }
 
 /// A flag that makes a running decode give up at its next step.

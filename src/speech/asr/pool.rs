@@ -74,6 +74,7 @@ pub struct Pool {
 struct Shared {
     queue: Mutex<Queue>,
     wake: Condvar,
+    slots: Slots,
     observer: Observer,
 }
 
@@ -86,18 +87,20 @@ impl fmt::Debug for Shared {
 #[derive(Debug, Default)]
 struct Queue {
     jobs: Schedule<Job>,
+    /// Threads that decodes have taken.
+    taken: usize,
     stopping: bool,
 }
 
 impl Pool {
-    /// Starts `workers` threads named `asr-N`, each with a decoder of its own.
+    /// Starts threads named `asr-N`, one for each of `slots.workers`, each with a decoder of its own.
     ///
     /// # Errors
     /// [`AsrError::OutOfMemory`] where a thread or a decoder cannot be made.
-    pub fn start(recognizer: &Arc<dyn Recognizer>, workers: usize, observer: Observer) -> Result<Self, AsrError> {
-        let shared = Arc::new(Shared { queue: Mutex::new(Queue::default()), wake: Condvar::new(), observer });
-        let mut pool = Self { shared, workers: Vec::with_capacity(workers) };
-        for number in 0..workers.max(1) {
+    pub fn start(recognizer: &Arc<dyn Recognizer>, slots: Slots, observer: Observer) -> Result<Self, AsrError> {
+        let shared = Arc::new(Shared { queue: Mutex::new(Queue::default()), wake: Condvar::new(), slots, observer });
+        let mut pool = Self { shared, workers: Vec::with_capacity(slots.workers) };
+        for number in 0..slots.workers.max(1) {
             let (shared, recognizer) = (Arc::clone(&pool.shared), Arc::clone(recognizer));
             let model = recognizer.info(Pass::Final).model.clone();
             let worker = thread::Builder::new()
@@ -160,20 +163,37 @@ impl Drop for Pool {
 }
 
 impl Shared {
+    /// Threads of a decode that is over.
+    fn give_back(&self, threads: usize) {
+        self.lock().taken -= threads;
+        // More than one may have waited for them.
+        self.wake.notify_all();
+    }
+
     /// A worker that panicked inside a decode never holds the lock, so a poisoned one is sound.
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next job, and how long it waited; `None` when the pool stops. What nobody wants any more is answered on the way.
-    fn next(&self) -> Option<(Job, Duration)> {
+    /// The next job, how long it waited and how many threads it has; `None` when the pool stops. What nobody wants any more is
+    /// answered on the way.
+    fn next(&self) -> Option<(Job, Duration, usize)> {
         let mut queue = self.lock();
         loop {
             if queue.stopping {
                 return None;
             }
+            if self.slots.share(queue.taken, true).is_none() {
+                queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
             match queue.jobs.next(Instant::now(), |job| job.cancel.is_cancelled()) {
-                Some(Next::Decode(job, waited)) => return Some((job, waited)),
+                Some(Next::Decode(job, waited)) => {
+                    let others = queue.jobs.lengths() != (0, 0);
+                    let threads = self.slots.share(queue.taken, others).unwrap_or(self.slots.threads);
+                    queue.taken += threads;
+                    return Some((job, waited, threads));
+                }
                 Some(Next::Drop(job)) => {
                     drop(queue);
                     (job.reply)(Err(AsrError::Cancelled));
@@ -190,10 +210,11 @@ fn work(shared: &Shared, recognizer: &Arc<dyn Recognizer>) {
     // it and is told.
     let mut decoder: Option<Box<dyn Decoder>> =
         panic::catch_unwind(panic::AssertUnwindSafe(|| recognizer.decoder().ok())).unwrap_or(None);
-    while let Some((job, waited)) = shared.next() {
+    while let Some((job, waited, threads)) = shared.next() {
         let _entered = job.span.clone().entered();
         let started = Instant::now();
-        let outcome = decode(&mut decoder, recognizer, &job);
+        let outcome = decode(&mut decoder, recognizer, &job, threads);
+        shared.give_back(threads);
         (shared.observer)(job.pass, waited, started.elapsed());
         if matches!(outcome, Err(AsrError::WorkerPanicked)) {
             tracing::error!("decoding panicked; the worker goes on with a fresh decoder");
@@ -208,6 +229,7 @@ fn decode(
     decoder: &mut Option<Box<dyn Decoder>>,
     recognizer: &Arc<dyn Recognizer>,
     job: &Job,
+    threads: usize,
 ) -> Result<Hypothesis, AsrError> {
     let request = DecodeRequest {
         samples: &job.samples,
@@ -215,6 +237,7 @@ fn decode(
         languages: &job.languages,
         pass: job.pass,
         lead: &job.lead,
+        threads: u8::try_from(threads).unwrap_or(u8::MAX),
     };
     panic::catch_unwind(panic::AssertUnwindSafe(|| {
         let decoder = match decoder {
@@ -295,7 +318,7 @@ mod tests {
         let (open, gate) = sync_channel(8);
         let recognizer: Arc<dyn Recognizer> =
             Arc::new(Gated { inner: Scripted::new(&["a"]), gate: Arc::new(Mutex::new(gate)) });
-        let pool = Pool::start(&recognizer, 1, Arc::new(|_, _, _| {})).unwrap();
+        let pool = Pool::start(&recognizer, Slots::of(1, 1), Arc::new(|_, _, _| {})).unwrap();
         let (reply, replies) = sync_channel(8);
         pool.submit(job(1, Pass::Final, &reply));
         while pool.depth().finals > 0 {
@@ -320,7 +343,7 @@ mod tests {
         let (open, gate) = sync_channel(8);
         let recognizer: Arc<dyn Recognizer> =
             Arc::new(Gated { inner: Scripted::new(&["a"]), gate: Arc::new(Mutex::new(gate)) });
-        let pool = Pool::start(&recognizer, 1, Arc::new(|_, _, _| {})).unwrap();
+        let pool = Pool::start(&recognizer, Slots::of(1, 1), Arc::new(|_, _, _| {})).unwrap();
         let (reply, replies) = sync_channel(8);
         pool.submit(job(1, Pass::Final, &reply));
         while pool.depth().finals > 0 {
@@ -341,7 +364,7 @@ mod tests {
     #[test]
     fn a_stopped_pool_answers_everything_it_holds() {
         let (reply, replies) = sync_channel(64);
-        let pool = Pool::start(&scripted(), 2, Arc::new(|_, _, _| {})).unwrap();
+        let pool = Pool::start(&scripted(), Slots::of(2, 1), Arc::new(|_, _, _| {})).unwrap();
         for stream in 0..32 {
             pool.submit(job(stream, Pass::Final, &reply));
         }

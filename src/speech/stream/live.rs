@@ -16,10 +16,10 @@ use crate::{
 };
 
 /// A window of more than this, in ticks, begins later, if it can.
-const LONGEST: u64 = 10 * TICKS_PER_SECOND;
+const LONGEST: u64 = 8 * TICKS_PER_SECOND;
 
 /// So much of it is kept then, in ticks.
-const KEPT: u64 = 5 * TICKS_PER_SECOND;
+const KEPT: u64 = 4 * TICKS_PER_SECOND;
 
 /// How long before a look that first shows it a word ends, about: half of a step.
 const SEEN_AFTER: u64 = TICKS_PER_SECOND / 4;
@@ -30,8 +30,8 @@ const MARGIN: u64 = TICKS_PER_SECOND * 3 / 10;
 /// After so much audio without a committed word the middle of three looks decides, and then the last alone, in ticks.
 const STUCK: u64 = 6 * TICKS_PER_SECOND;
 
-/// Words before a window that the decoder is told.
-const BEFORE: usize = 40;
+/// Words before a window that the decoder is told. Each costs as much as a tenth of a second of sound.
+const BEFORE: usize = 12;
 
 /// Agreed words at the end of a look that may still be cut off.
 const HELD_BACK: usize = 1;

@@ -28,7 +28,11 @@ use vivavoce::{
         store::sqlite::SqliteStore,
     },
     speech::{
-        asr::{Recognizer, pool::Pool, scripted::Scripted},
+        asr::{
+            Recognizer,
+            pool::{Pool, Slots},
+            scripted::Scripted,
+        },
         front::FrontConfig,
         stream::endpoint::EndpointConfig,
         vad::{FRAME, SpeechDetector},
@@ -138,7 +142,7 @@ impl ScriptedServer {
         let hearings = Arc::new(Hearings::new(Parts {
             store: Arc::new(SqliteStore::open(&data.join("record.sqlite"), sealer).unwrap()),
             journal: AudioJournal::start(Settings::under(data.join("audio"), Arc::clone(&keys))).unwrap(),
-            pool: Arc::new(Pool::start(&recognizer, 1, Arc::new(|_, _, _| {})).unwrap()),
+            pool: Arc::new(Pool::start(&recognizer, Slots::default(), Arc::new(|_, _, _| {})).unwrap()),
             recognizer,
             detectors: Arc::new(|| Box::new(Loudness)),
             front: FrontConfig { endpoint: EndpointConfig::default(), partial_step_ms: 0 },

@@ -49,6 +49,9 @@ impl Process {
     pub(super) fn start(settings: &ChildSettings) -> io::Result<Self> {
         let mut command = Command::new(&settings.program);
         command.args(&settings.arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        // The engine's threads sleep while they wait for each other: one that spins keeps a core from whom it waits for. It has
+        // to be there before the process begins.
+        command.env("OMP_WAIT_POLICY", "passive");
         // A group of its own: Ctrl-C at a terminal is meant for the service, which gives what was said its text first.
         let mut child = command.process_group(0).spawn()?;
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
@@ -106,6 +109,7 @@ impl Process {
             languages: request.languages.clone(),
             pass: request.pass,
             lead: request.lead.clone(),
+            threads: request.threads,
         };
         let Ok(frame) = encode(&asked, request.samples) else { return Err(self.broken("a window that fits no frame")) };
         let length = Duration::from_millis((request.samples.len() / (SECOND / 1_000)) as u64);

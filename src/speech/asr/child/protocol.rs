@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The version of these frames.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// A head's most bytes. The longest there is, 30 seconds of words with their scores, takes some 50,000.
 const MOST_HEAD: usize = 1 << 20;
@@ -47,6 +47,8 @@ pub(super) enum Request {
         pass: Pass,
         /// What is known of it.
         lead: Lead,
+        /// How many threads it may use.
+        threads: u8,
     },
     /// To give up a decode. It is answered all the same.
     Cancel {
@@ -227,7 +229,7 @@ mod tests {
         ) {
             let languages = AllowedLanguages::new(vec!["fr-CA".parse().unwrap(), "ht".parse().unwrap()]).unwrap();
             let pass = if last { Pass::Final } else { Pass::Partial };
-            let decode = Request::Decode { id, start: Tick::new(start), languages, pass, lead: Lead::default() };
+            let decode = Request::Decode { id, start: Tick::new(start), languages, pass, lead: Lead::default(), threads: 1 };
             let cancel = Request::Cancel { id };
             let mut bytes = encode(&decode, &samples).unwrap();
             bytes.extend(encode(&cancel, &[]).unwrap());

@@ -67,6 +67,7 @@ struct Window {
     languages: AllowedLanguages,
     pass: Pass,
     lead: Lead,
+    threads: u8,
     samples: Vec<f32>,
     cancel: CancelFlag,
 }
@@ -108,6 +109,7 @@ pub fn serve(
             languages: &window.languages,
             pass: window.pass,
             lead: &window.lead,
+            threads: window.threads,
         };
         let outcome = decoder.decode(&request, &window.cancel);
         if let Some(fall) = fall {
@@ -151,10 +153,10 @@ fn listen(mut input: impl Read, windows: &SyncSender<Window>) -> Result<(), Prot
                 Request::Cancel { id } => {
                     current.iter().filter(|(of, _)| *of == id).for_each(|(_, flag)| flag.cancel())
                 }
-                Request::Decode { id, start, languages, pass, lead } => {
+                Request::Decode { id, start, languages, pass, lead, threads } => {
                     let cancel = CancelFlag::default();
                     current = Some((id, cancel.clone()));
-                    if windows.send(Window { id, start, languages, pass, lead, samples, cancel }).is_err() {
+                    if windows.send(Window { id, start, languages, pass, lead, threads, samples, cancel }).is_err() {
                         return Ok(());
                     }
                 }
@@ -206,6 +208,7 @@ mod tests {
                 languages: languages.clone(),
                 pass: Pass::Final,
                 lead: Lead::default(),
+                threads: 1,
             };
             ask.write_all(&encode(&decode, &[1.0; 8_000]).unwrap()).unwrap();
             ask.write_all(&encode(&Request::Cancel { id: 99 }, &[]).unwrap()).unwrap();

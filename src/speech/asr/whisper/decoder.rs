@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::Arc};
 use whisper_rs::{FullParams, SamplingStrategy, WhisperContext, WhisperState};
 
 use super::{
-    WhisperOptions, engine_error, language_id,
+    PassParameters, WhisperOptions, engine_error, language_id,
     native::{self, Start},
 };
 use crate::{
@@ -31,17 +31,25 @@ const CONTEXT_PER_SECOND: usize = 50;
 /// The whole encoder context: 30 s.
 const FULL_CONTEXT: usize = 1_500;
 
+/// What one pass found.
+struct Found {
+    start: Start,
+    tokens: Vec<Token>,
+    mean_logprob: f32,
+}
+
 /// One whisper.cpp state and what it needs between calls.
 pub(super) struct WhisperDecoder {
     context: Arc<WhisperContext>,
     options: WhisperOptions,
     model: String,
     state: WhisperState,
-    /// Whether the state has decoded anything.
-    used: bool,
+    /// Whether beams were searched with the state.
+    drawn: bool,
     /// whisper-rs leaks a C string at each `set_language`: the parameters of each language are made once and cloned.
-    prepared: HashMap<(i32, Pass), FullParams<'static, 'static>>,
+    prepared: HashMap<(i32, Pass, u8), FullParams<'static, 'static>>,
     padded: Vec<f32>,
+    threads: usize,
 }
 
 impl Decoder for WhisperDecoder {
@@ -53,7 +61,7 @@ impl Decoder for WhisperDecoder {
         for language in request.languages.tags() {
             self.id_of(language)?;
         }
-        self.renew(request.pass)?;
+        self.threads = usize::from(request.threads.max(1));
         self.pad(samples);
         match request.pass {
             Pass::Partial => self.partial(request, cancel),
@@ -66,7 +74,16 @@ impl WhisperDecoder {
     /// A decoder of its own state over shared weights.
     pub(super) fn new(context: Arc<WhisperContext>, options: WhisperOptions, model: String) -> Result<Self, AsrError> {
         let state = new_state(&context, &model)?;
-        Ok(Self { used: false, context, options, model, state, prepared: HashMap::new(), padded: Vec::new() })
+        Ok(Self {
+            drawn: false,
+            context,
+            options,
+            model,
+            state,
+            prepared: HashMap::new(),
+            padded: Vec::new(),
+            threads: 1,
+        })
     }
 
     pub(super) fn context(&self) -> &WhisperContext {
@@ -82,8 +99,9 @@ impl WhisperDecoder {
         (&mut self.state, &self.padded)
     }
 
-    pub(super) fn threads(&self) -> usize {
-        usize::from(self.options.threads.max(1))
+    /// Threads of the decode under way.
+    pub(super) const fn threads(&self) -> usize {
+        self.threads
     }
 
     /// Samples of the window, as lengthened.
@@ -97,14 +115,15 @@ impl WhisperDecoder {
     }
 
     /// whisper.cpp's beam search draws its candidates from a generator that is seeded with the state and lives on between
-    /// calls, so that the same samples would not give the same text twice. A final therefore gets a state that has decoded
-    /// nothing: 15 to 120 ms, a few hundredths of the decode.
-    fn renew(&mut self, pass: Pass) -> Result<(), AsrError> {
-        if pass == Pass::Final && self.used {
-            self.state = new_state(&self.context, &self.model)?;
-            self.used = false;
+    /// calls, so that the same samples would not give the same text twice. It therefore gets a state that has drawn nothing, which
+    /// costs 15 to 120 ms. Greedy search draws nothing.
+    fn renew(&mut self, beam: u8) -> Result<(), AsrError> {
+        if beam > 1 {
+            if self.drawn {
+                self.state = new_state(&self.context, &self.model)?;
+            }
+            self.drawn = true;
         }
-        self.used = true;
         Ok(())
     }
 
@@ -119,28 +138,27 @@ impl WhisperDecoder {
     }
 
     /// The decode for the record: with an encoder context that is cut to the window; where what comes out is what a decoder
-    /// says that has lost its way, with longer ones.
+    /// says that has lost its way, with longer ones. Greedy first: beams cost twice as much, and where the words are clear they
+    /// find the same ones.
     fn last(&mut self, request: &DecodeRequest<'_>, cancel: &CancelFlag) -> Result<Hypothesis, AsrError> {
-        let tags = request.languages.tags();
-        let allowed = tags.iter().map(|tag| self.id_of(tag)).collect::<Result<Vec<_>, _>>()?;
-        let first = allowed.first().copied().unwrap_or_default();
-        let (mut context, threads) = (self.context_for(request.pass), self.threads());
-        let (start, tokens) = loop {
-            let mut parameters = self.parameters(first, request.pass);
-            parameters.set_max_tokens(i32::try_from(most_tokens(self.padded.len())).unwrap_or(0));
-            parameters.set_audio_ctx(i32::try_from(context).unwrap_or(0));
-            let start = native::full(&mut self.state, parameters, &self.padded, (&allowed, threads), cancel);
-            let start = start.map_err(|error| {
-                if cancel.is_cancelled() { AsrError::Cancelled } else { engine_error("decode the window", &error) }
-            })?;
-            let tokens = self.tokens(request.pass);
-            if context == FULL_CONTEXT || !is_lost(&tokens, self.padded.len()) {
-                break (start, tokens);
+        let PassParameters { beam, doubt, .. } = *self.options.of(request.pass);
+        let mut context = self.context_for(request.pass);
+        let mut found = loop {
+            let first = if doubt.is_some() { 1 } else { beam };
+            let found = self.search(request, (first, context), cancel)?;
+            if context == FULL_CONTEXT || !is_lost(&found.tokens, self.padded.len()) {
+                break found;
             }
             context = (context * 2).min(FULL_CONTEXT);
             tracing::debug!(context, "a decode lost its way; it is done again with a longer context");
-            self.renew(request.pass)?;
         };
+        if beam > 1 && doubt.is_some_and(|doubt| found.mean_logprob < doubt) {
+            let beams = self.search(request, (beam, context), cancel)?;
+            if !is_lost(&beams.tokens, self.padded.len()) || beams.mean_logprob > found.mean_logprob {
+                found = beams;
+            }
+        }
+        let Found { start, tokens, mean_logprob } = found;
         let (language, posterior) = self.chosen(request.languages, &start);
         let length = u64::try_from(request.samples.len()).unwrap_or(u64::MAX);
         let (no_speech, allowed_share) = self.start_probabilities(request.languages, &start);
@@ -151,8 +169,31 @@ impl WhisperDecoder {
             language_posterior: posterior,
             allowed_share,
             no_speech,
-            mean_logprob: mean_logprob(&tokens),
+            mean_logprob,
         })
+    }
+
+    /// One pass of whisper.cpp over the window, with so many beams and encoder positions.
+    fn search(
+        &mut self,
+        request: &DecodeRequest<'_>,
+        (beam, context): (u8, usize),
+        cancel: &CancelFlag,
+    ) -> Result<Found, AsrError> {
+        self.renew(beam)?;
+        let tags = request.languages.tags();
+        let allowed = tags.iter().map(|tag| self.id_of(tag)).collect::<Result<Vec<_>, _>>()?;
+        let first = allowed.first().copied().unwrap_or_default();
+        let mut parameters = self.parameters(first, request.pass, beam);
+        parameters.set_max_tokens(i32::try_from(most_tokens(self.padded.len())).unwrap_or(0));
+        parameters.set_audio_ctx(i32::try_from(context).unwrap_or(0));
+        let threads = self.threads();
+        let start = native::full(&mut self.state, parameters, &self.padded, (&allowed, threads), cancel);
+        let start = start.map_err(|error| {
+            if cancel.is_cancelled() { AsrError::Cancelled } else { engine_error("decode the window", &error) }
+        })?;
+        let tokens = self.tokens(request.pass);
+        Ok(Found { start, mean_logprob: mean_logprob(&tokens), tokens })
     }
 
     /// Which of the allowed languages is the likeliest, after a decode that began with one of them.
@@ -202,15 +243,21 @@ impl WhisperDecoder {
         (no_speech, Some(Probability::clamped(share)))
     }
 
-    /// Has the decoder read `tokens` behind `past` others.
+    /// Has the decoder read `tokens` behind `past` others. A single one is too little work to be shared.
     pub(super) fn read(&mut self, tokens: &[i32], past: usize) -> Result<(), AsrError> {
-        let threads = self.threads();
+        let threads = if tokens.len() > 1 { self.threads } else { 1 };
         self.state.decode(tokens, past, threads).map_err(|error| engine_error("read tokens", &error))
     }
 
-    pub(super) fn parameters(&mut self, language_id: i32, pass: Pass) -> FullParams<'static, 'static> {
+    pub(super) fn parameters(&mut self, language_id: i32, pass: Pass, beam: u8) -> FullParams<'static, 'static> {
         let options = &self.options;
-        self.prepared.entry((language_id, pass)).or_insert_with(|| prepare(language_id, pass, options)).clone()
+        let mut parameters = self
+            .prepared
+            .entry((language_id, pass, beam))
+            .or_insert_with(|| prepare(language_id, beam, options.of(pass)))
+            .clone();
+        parameters.set_n_threads(i32::try_from(self.threads).unwrap_or(1));
+        parameters
     }
 
     /// Encoder positions for the padded window.
@@ -269,15 +316,13 @@ pub(super) fn most_probable(logits: &[f32], end: i32) -> (i32, f32) {
     (i32::try_from(best).unwrap_or(end), 1.0 / sum.max(1.0))
 }
 
-fn prepare(language_id: i32, pass: Pass, options: &WhisperOptions) -> FullParams<'static, 'static> {
-    let p = options.of(pass);
-    let strategy = if p.beam > 1 {
-        SamplingStrategy::BeamSearch { beam_size: i32::from(p.beam), patience: -1.0 }
+fn prepare(language_id: i32, beam: u8, p: &PassParameters) -> FullParams<'static, 'static> {
+    let strategy = if beam > 1 {
+        SamplingStrategy::BeamSearch { beam_size: i32::from(beam), patience: -1.0 }
     } else {
         SamplingStrategy::Greedy { best_of: 1 }
     };
     let mut full = FullParams::new(strategy);
-    full.set_n_threads(i32::from(options.threads.max(1)));
     full.set_language(whisper_rs::get_lang_str(language_id));
     full.set_print_progress(false);
     full.set_print_realtime(false);

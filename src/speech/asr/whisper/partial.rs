@@ -53,7 +53,7 @@ impl WhisperDecoder {
     /// Computes the spectrogram of the window and encodes it, nothing more.
     fn encode(&mut self, pass: Pass, cancel: &CancelFlag) -> Result<(), AsrError> {
         // With a tenth of a second to decode, `full` makes the spectrogram, sets the length of the context, and ends.
-        let mut parameters = self.parameters(0, pass);
+        let mut parameters = self.parameters(0, pass, 1);
         parameters.set_duration_ms(100);
         parameters.set_audio_ctx(i32::try_from(self.context_for(pass)).unwrap_or(0));
         let threads = self.threads();

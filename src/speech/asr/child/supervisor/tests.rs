@@ -86,6 +86,7 @@ fn decode(decoder: &mut dyn Decoder, pass: Pass, cancel: &CancelFlag) -> AsrErro
         languages: &languages,
         pass,
         lead: &Lead::default(),
+        threads: 1,
     };
     decoder.decode(&request, cancel).unwrap_err()
 }
