@@ -69,16 +69,12 @@ impl Engine {
         let metrics = Arc::new(Metrics::new());
         let settings = &fitting(settings);
         let (recognizer, languages, alive) = recognizer(settings, &store, &metrics)?;
-        let detector = of_kind(store.load(&settings.vad_model)?, ModelKind::Vad, "speech detector")?;
+        let detector = of_kind(store.load(&settings.profiles.last.detector)?, ModelKind::Vad, "speech detector")?;
         let silero = SileroModel::parse(&detector.bytes)
             .map_err(|source| AppError::Detector { name: detector.name.clone(), source })?;
         let silero = Arc::new(silero);
         let detectors: Detectors = Arc::new(move || Box::new(ChannelDetector::new(Arc::clone(&silero))));
-        Self::made(
-            Parted { recognizer, detectors, languages, metrics, alive },
-            settings.workers,
-            settings.front.clone(),
-        )
+        Self::made(Parted { recognizer, detectors, languages, metrics, alive }, settings.workers, settings.front())
     }
 
     /// An engine of other parts than the models': a server is tried with it where the same text must come at any speed.
@@ -171,8 +167,12 @@ pub(super) fn recognizer(
 ) -> Result<Loaded, AppError> {
     match &settings.isolation {
         Isolation::None => {
-            let (whisper, languages) =
-                isolation::whisper(store, &settings.model, settings.threads_per_worker, settings.beam)?;
+            let (whisper, languages) = isolation::whisper(
+                store,
+                &settings.model,
+                settings.threads_per_worker,
+                [&settings.profiles.live, &settings.profiles.last],
+            )?;
             Ok((Arc::new(whisper), languages, Arc::new(|| true)))
         }
         Isolation::Child { program, log } => {

@@ -45,7 +45,7 @@ use crate::{
     hearing::{HearingError, world::World},
     models::{ModelError, store::ModelStore},
     record::{backup::BackupError, export::ExportError},
-    speech::{asr::child::serve::ServeError, audio::AudioError, front::FrontConfig},
+    speech::{asr::child::serve::ServeError, audio::AudioError, profile::ProfileName},
     telemetry::log::LogSettings,
 };
 
@@ -268,21 +268,30 @@ fn engine_settings(config: &Config, log: LogSettings) -> EngineSettings {
     EngineSettings {
         models: config.data.models.clone(),
         model: config.recognition.model.clone(),
-        vad_model: config.recognition.vad_model.clone(),
         workers: config.recognition.workers.get(),
         threads_per_worker: u8::try_from(config.recognition.threads_per_worker.get()).unwrap_or(u8::MAX),
-        beam: u8::try_from(config.recognition.beam.get()).unwrap_or(u8::MAX),
-        front: FrontConfig {
-            endpoint: config.endpoint.clone(),
-            partial_step_ms: config
-                .recognition
-                .partial_step
-                .map_or(0, |step| u32::try_from(step.as_millis()).unwrap_or(u32::MAX)),
-        },
+        profiles: config.profiles.clone(),
+        partial_step_ms: config
+            .recognition
+            .partial_step
+            .map_or(0, |step| u32::try_from(step.as_millis()).unwrap_or(u32::MAX)),
         isolation: match config.recognition.isolate {
             true => Isolation::Child { program: OWN_PROGRAM.into(), log },
             false => Isolation::None,
         },
+    }
+}
+
+/// The same with finals made by another profile.
+fn engine_settings_by(config: &Config, log: LogSettings, profile: ProfileName) -> EngineSettings {
+    EngineSettings { profiles: config.profiles.recording(profile), ..engine_settings(config, log) }
+}
+
+/// A profile by which a record may be made.
+fn recording_profile(text: &str) -> Result<ProfileName, String> {
+    match text.parse() {
+        Ok(name @ (ProfileName::Final | ProfileName::Archive)) => Ok(name),
+        Ok(ProfileName::Live) | Err(_) => Err("final or archive is needed".to_owned()),
     }
 }
 

@@ -19,9 +19,12 @@ use crate::{
         probability::Probability,
         time::TickSpan,
     },
-    speech::asr::{
-        AsrError, CancelFlag, DecodeRequest, Decoder, MAX_WINDOW, Pass, SECOND,
-        words::{Token, assemble, repeats},
+    speech::{
+        asr::{
+            AsrError, CancelFlag, DecodeRequest, Decoder, MAX_WINDOW, Pass, SECOND,
+            words::{Token, assemble, repeats},
+        },
+        profile::WHOLE_CONTEXT,
     },
 };
 
@@ -29,7 +32,13 @@ use crate::{
 const CONTEXT_PER_SECOND: usize = 50;
 
 /// The whole encoder context: 30 s.
-const FULL_CONTEXT: usize = 1_500;
+const FULL_CONTEXT: usize = WHOLE_CONTEXT as usize;
+
+/// Fewer positions make the decoder loop (measured).
+pub(super) const LEAST_CONTEXT: usize = 256;
+
+/// More tokens a second than anybody speaks: Chinese, Quechua and Swahili take up to a dozen, a loop has no end.
+pub(super) const MOST_TOKENS_A_SECOND: usize = 20;
 
 /// One whisper.cpp state and what it needs between calls.
 pub(super) struct WhisperDecoder {
@@ -134,7 +143,7 @@ impl WhisperDecoder {
                 if cancel.is_cancelled() { AsrError::Cancelled } else { engine_error("decode the window", &error) }
             })?;
             let tokens = self.tokens(request.pass);
-            if context == FULL_CONTEXT || !is_lost(&tokens, self.padded.len()) {
+            if context == FULL_CONTEXT || !self.is_lost(&tokens, request.pass) {
                 break (start, tokens);
             }
             context = (context * 2).min(FULL_CONTEXT);
@@ -215,11 +224,20 @@ impl WhisperDecoder {
 
     /// Encoder positions for the padded window.
     pub(super) fn context_for(&self, pass: Pass) -> usize {
-        /// Fewer positions make the decoder loop (measured).
-        const LEAST: usize = 256;
-        let Some(pad) = self.options.of(pass).context_pad else { return FULL_CONTEXT };
         let audio = (self.padded.len() * CONTEXT_PER_SECOND).div_ceil(SECOND);
-        (audio + pad).clamp(LEAST, FULL_CONTEXT)
+        (audio + usize::from(self.options.of(pass).context_pad)).clamp(LEAST_CONTEXT, FULL_CONTEXT)
+    }
+
+    /// Whether tokens are what a decoder says that has lost its way: they do not end, or the same come again and again, or it
+    /// believes none of them.
+    fn is_lost(&self, tokens: &[Token], pass: Pass) -> bool {
+        let lowest = self.options.of(pass).lost_below;
+        tokens.len() >= most_tokens(self.padded.len()) || mean_logprob(tokens) < lowest || repeats(tokens)
+    }
+
+    /// Tokens of what was said before that are read.
+    pub(super) fn most_before(&self, pass: Pass) -> usize {
+        self.options.of(pass).prompt_tokens.into()
     }
 
     fn tokens(&self, pass: Pass) -> Vec<Token> {
@@ -245,16 +263,9 @@ impl WhisperDecoder {
     }
 }
 
-/// More tokens than anybody speaks in so many samples: Chinese, Quechua and Swahili take up to a dozen a second, a loop has no
-/// end.
+/// More tokens than anybody speaks in so many samples.
 pub(super) const fn most_tokens(samples: usize) -> usize {
-    samples * 20 / SECOND + 32
-}
-
-/// Whether tokens are what a decoder says that has lost its way: they do not end, or the same come again and again, or it
-/// believes none of them.
-fn is_lost(tokens: &[Token], samples: usize) -> bool {
-    tokens.len() >= most_tokens(samples) || mean_logprob(tokens) < -1.0 || repeats(tokens)
+    samples * MOST_TOKENS_A_SECOND / SECOND + 32
 }
 
 /// The most probable token of text, or `end`, with its probability among these.
