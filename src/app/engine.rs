@@ -7,10 +7,11 @@ use super::{
     health::Alive,
     isolation::{self, Isolation},
     processor::{EngineBuild, features_here, level_of},
+    second,
     settings::EngineSettings,
 };
 use crate::{
-    hearing::{offline::Offline, service::Detectors},
+    hearing::{offline::Offline, repass::SecondEngines, service::Detectors},
     models::{
         manifest::ModelKind,
         store::{ModelStore, VerifiedModel},
@@ -41,6 +42,8 @@ pub struct Engine {
     pub metrics: Arc<Metrics>,
     pub(super) alive: Alive,
     pub(super) front: FrontConfig,
+    /// Makes engines for re-passes.
+    pub(super) second: Option<SecondEngines>,
 }
 
 /// What an engine is made of before it has threads.
@@ -74,7 +77,9 @@ impl Engine {
             .map_err(|source| AppError::Detector { name: detector.name.clone(), source })?;
         let silero = Arc::new(silero);
         let detectors: Detectors = Arc::new(move || Box::new(ChannelDetector::new(Arc::clone(&silero))));
-        Self::made(Parted { recognizer, detectors, languages, metrics, alive }, settings.workers, settings.front())
+        let second = Some(second::engines(settings.clone(), Arc::clone(&metrics)));
+        let parts = Parted { recognizer, detectors, languages, metrics, alive };
+        Ok(Self { second, ..Self::made(parts, settings.workers, settings.front())? })
     }
 
     /// An engine of other parts than the models': a server is tried with it where the same text must come at any speed.
@@ -104,7 +109,7 @@ impl Engine {
             counted.decoded(pass, took);
         });
         let pool = Arc::new(Pool::start(&recognizer, workers, observer)?);
-        Ok(Self { recognizer, pool, detectors, languages, metrics, alive, front })
+        Ok(Self { recognizer, pool, detectors, languages, metrics, alive, front, second: None })
     }
 
     /// The engine for files.

@@ -11,6 +11,7 @@ pub mod ledger;
 pub mod load;
 pub mod models;
 pub mod order;
+pub mod repass;
 pub mod restore;
 mod screen;
 pub mod serve;
@@ -76,6 +77,9 @@ enum Command {
     Import(import::ImportArgs),
     /// Order how a part of a hearing is treated: off the record, muted, sealed, or open again
     Order(order::OrderArgs),
+    /// Hear a closed hearing once more, with the server's model or --model, and propose other words where they come out; its text
+    /// stands as it is
+    Repass(repass::RepassArgs),
     /// Say what became of every sample of a hearing
     Ledger(ledger::LedgerArgs),
     /// Show the whole of it: fetch models and voices, serve, stream, export
@@ -208,6 +212,7 @@ fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> anyhow::Result<Exit
         Command::Stream(args) => stream::run(&args, &config, state)?,
         Command::Import(args) => return import::run(&args, &config, state),
         Command::Order(args) => order::run(&args, &config)?,
+        Command::Repass(args) => repass::run(&args, &config)?,
         Command::Ledger(args) => ledger::run(&args, &config)?,
         Command::Demo(args) => demo::run(&args, &config)?,
         Command::Models(args) => models::run(&args, &config.data.models)?,

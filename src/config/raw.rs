@@ -205,6 +205,7 @@ impl Layer {
         for group in groups {
             values = values.and_then(|values| values.get_mut(group)).and_then(|value| match value {
                 Value::Dict(_, keys) => Some(keys),
+                // In anything else there is no setting.
                 _ => None,
             });
         }

@@ -25,6 +25,7 @@ mod protocol;
 mod quantise;
 mod recorder;
 mod reflection;
+mod repass;
 mod streaming;
 mod support;
 mod tune;
