@@ -5,6 +5,7 @@ mod engine;
 mod health;
 pub mod isolation;
 pub mod processor;
+mod second;
 mod server;
 mod settings;
 pub mod tune;

@@ -7,10 +7,11 @@ use super::{
     health::Alive,
     isolation::{self, Isolation},
     processor::{EngineBuild, features_here, level_of},
+    second,
     settings::EngineSettings,
 };
 use crate::{
-    hearing::{offline::Offline, service::Detectors},
+    hearing::{offline::Offline, repass::SecondEngines, service::Detectors},
     models::{
         manifest::ModelKind,
         store::{ModelStore, VerifiedModel},
@@ -41,6 +42,8 @@ pub struct Engine {
     pub metrics: Arc<Metrics>,
     pub(super) alive: Alive,
     pub(super) front: FrontConfig,
+    /// Makes engines for re-passes.
+    pub(super) second: Option<SecondEngines>,
 }
 
 /// What an engine is made of before it has threads.
@@ -69,12 +72,14 @@ impl Engine {
         let metrics = Arc::new(Metrics::new());
         let settings = &fitting(settings);
         let (recognizer, languages, alive) = recognizer(settings, &store, &metrics)?;
-        let detector = of_kind(store.load(&settings.vad_model)?, ModelKind::Vad, "speech detector")?;
+        let detector = of_kind(store.load(&settings.profiles.last.detector)?, ModelKind::Vad, "speech detector")?;
         let silero = SileroModel::parse(&detector.bytes)
             .map_err(|source| AppError::Detector { name: detector.name.clone(), source })?;
         let silero = Arc::new(silero);
         let detectors: Detectors = Arc::new(move || Box::new(ChannelDetector::new(Arc::clone(&silero))));
-        Self::made(Parted { recognizer, detectors, languages, metrics, alive }, slots(settings), settings.front.clone())
+        let second = Some(second::engines(settings.clone(), Arc::clone(&metrics)));
+        let parts = Parted { recognizer, detectors, languages, metrics, alive };
+        Ok(Self { second, ..Self::made(parts, slots(settings), settings.front())? })
     }
 
     /// An engine of other parts than the models': a server is tried with it where the same text must come at any speed.
@@ -105,7 +110,7 @@ impl Engine {
             counted.decoded(pass, took);
         });
         let pool = Arc::new(Pool::start(&recognizer, slots, observer)?);
-        Ok(Self { recognizer, pool, detectors, languages, metrics, alive, front })
+        Ok(Self { recognizer, pool, detectors, languages, metrics, alive, front, second: None })
     }
 
     /// The engine for files.
@@ -175,7 +180,8 @@ pub(super) fn recognizer(
 ) -> Result<Loaded, AppError> {
     match &settings.isolation {
         Isolation::None => {
-            let (whisper, languages) = isolation::whisper(store, &settings.model, settings.beam)?;
+            let profiles = [&settings.profiles.live, &settings.profiles.last];
+            let (whisper, languages) = isolation::whisper(store, &settings.model, profiles)?;
             Ok((Arc::new(whisper), languages, Arc::new(|| true)))
         }
         Isolation::Child { program, log } => {

@@ -9,9 +9,12 @@ use crate::{
         manifest::{Alignment, ModelKind},
         store::ModelStore,
     },
-    speech::asr::{
-        child::Loss,
-        whisper::{AlignmentHeads, PassParameters, Whisper, WhisperOptions, WhisperWeights},
+    speech::{
+        asr::{
+            child::Loss,
+            whisper::{AlignmentHeads, Whisper, WhisperOptions, WhisperWeights},
+        },
+        profile::Profile,
     },
     telemetry::{EngineLoss, log::LogSettings},
 };
@@ -38,7 +41,8 @@ pub const OWN_PROGRAM: &str = "/proc/self/exe";
 pub fn arguments(settings: &EngineSettings, log: &LogSettings) -> Vec<OsString> {
     let plain = [
         ("--weights", settings.model.clone()),
-        ("--beams", settings.beam.to_string()),
+        ("--live", json(&settings.profiles.live)),
+        ("--final", json(&settings.profiles.last)),
         ("--log-lines", log.format.as_str().to_owned()),
         ("--log-what", log.filter.clone()),
     ];
@@ -48,29 +52,34 @@ pub fn arguments(settings: &EngineSettings, log: &LogSettings) -> Vec<OsString> 
     arguments
 }
 
-/// Verifies and loads the weights `model`; gives the languages that they are for as well.
+/// Verifies and loads the weights `model`, for text that is shown and for the record by the two `profiles`; gives the languages
+/// that they are for as well.
 ///
 /// # Errors
 /// What is wrong with the model, or with the memory.
-pub fn whisper(store: &ModelStore, model: &str, beam: u8) -> Result<(Whisper, Vec<String>), AppError> {
+pub fn whisper(store: &ModelStore, model: &str, profiles: [&Profile; 2]) -> Result<(Whisper, Vec<String>), AppError> {
     let weights = of_kind(store.load(model)?, ModelKind::Whisper, "recogniser")?;
-    let options = options(&weights.alignment, beam);
+    let options = options(&weights.alignment, profiles);
     let whisper =
         Whisper::load(&WhisperWeights { name: &weights.name, sha256: weights.sha256, bytes: &weights.bytes }, options)?;
     Ok((whisper, weights.languages.iter().map(ToString::to_string).collect()))
 }
 
-fn options(alignment: &Alignment, beam: u8) -> WhisperOptions {
-    let usual = WhisperOptions::default();
+/// A profile as an argument: the process that reads it is the same program.
+fn json(profile: &Profile) -> String {
+    serde_json::to_string(profile).expect("a profile has no key that is no text, and no number that is none")
+}
+
+fn options(alignment: &Alignment, [live, last]: [&Profile; 2]) -> WhisperOptions {
     let pair = |[layer, head]: &[u32; 2]| Some((u16::try_from(*layer).ok()?, u16::try_from(*head).ok()?));
     WhisperOptions {
-        last: PassParameters { beam, ..usual.last },
+        partial: live.clone(),
+        last: last.clone(),
         alignment: match alignment {
             Alignment::Preset(name) => AlignmentHeads::Published(name.clone()),
             Alignment::Heads(heads) => AlignmentHeads::Given(heads.iter().filter_map(pair).collect()),
             Alignment::Unknown => AlignmentHeads::Unknown,
         },
-        ..usual
     }
 }
 

@@ -65,7 +65,8 @@ impl Server {
             metrics: Arc::clone(&engine.metrics),
         });
         let room = DiskRoom::new(settings.reserve, Box::new(AudioJournal::room));
-        let hearings = Arc::new(hearings.keeping(room).carrying(settings.live_channels));
+        let hearings = hearings.keeping(room).carrying(settings.live_channels).proposing(engine.second.clone());
+        let hearings = Arc::new(hearings);
         readiness.set(Part::Record, PartState::Ready);
         readiness.set(Part::Journal, PartState::Ready);
         let stop = CancellationToken::new();

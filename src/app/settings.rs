@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::isolation::Isolation;
-use crate::speech::front::FrontConfig;
+use crate::speech::{front::FrontConfig, profile::Profiles};
 
 /// What the engine is made of.
 #[derive(Clone, Debug)]
@@ -12,18 +12,24 @@ pub struct EngineSettings {
     pub models: PathBuf,
     /// The recogniser's model.
     pub model: String,
-    /// The speech detector's model.
-    pub vad_model: String,
     /// Threads that decode.
     pub workers: usize,
     /// Threads each of them uses.
     pub threads_per_worker: u8,
-    /// Beams of a final decode; 1 is greedy.
-    pub beam: u8,
-    /// Where utterances end and how often partials come.
-    pub front: FrontConfig,
+    /// How texts are made: the detector, the decoding, where utterances end.
+    pub profiles: Profiles,
+    /// Milliseconds of speech between partials; 0 for none.
+    pub partial_step_ms: u32,
     /// In which process it runs.
     pub isolation: Isolation,
+}
+
+impl EngineSettings {
+    /// Where utterances end, by the profile of finals, and how often partials come.
+    #[must_use]
+    pub fn front(&self) -> FrontConfig {
+        FrontConfig { endpoint: self.profiles.last.endpoint.clone(), partial_step_ms: self.partial_step_ms }
+    }
 }
 
 /// What the server is made of.

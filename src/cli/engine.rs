@@ -16,7 +16,10 @@ use super::talk;
 use crate::{
     app::isolation,
     models::store::ModelStore,
-    speech::asr::child::serve::{Sabotage, serve},
+    speech::{
+        asr::child::serve::{Sabotage, serve},
+        profile::Profile,
+    },
     telemetry::log::{LogFormat, LogSettings},
 };
 
@@ -29,9 +32,12 @@ pub struct EngineArgs {
     /// The model
     #[arg(long, value_name = "NAME")]
     weights: String,
-    /// Beams of a final decode
-    #[arg(long, value_name = "COUNT")]
-    beams: u8,
+    /// The profile of text that is shown, as JSON
+    #[arg(long, value_name = "JSON", value_parser = profile)]
+    live: Profile,
+    /// The profile of text for the record, as JSON
+    #[arg(long = "final", value_name = "JSON", value_parser = profile)]
+    last: Profile,
     /// The format of log lines
     #[arg(long, value_name = "FORMAT", value_parser = |text: &str| LogFormat::parse(text).ok_or("text or json"))]
     log_lines: LogFormat,
@@ -41,6 +47,10 @@ pub struct EngineArgs {
     /// For tests: abort while decoding the window of this number, counted from 1
     #[arg(long, value_name = "NUMBER")]
     abort_on: Option<u64>,
+}
+
+fn profile(json: &str) -> Result<Profile, serde_json::Error> {
+    serde_json::from_str(json)
 }
 
 /// Loads the weights and decodes until standard input ends.
@@ -59,7 +69,7 @@ pub fn run(args: &EngineArgs) -> anyhow::Result<()> {
     }
     drop(entered);
     let store = ModelStore::open(&args.store)?;
-    let (whisper, _languages) = isolation::whisper(&store, &args.weights, args.beams)?;
+    let (whisper, _languages) = isolation::whisper(&store, &args.weights, [&args.live, &args.last])?;
     let sabotage = args.abort_on.map(|abort_on| Sabotage { abort_on });
     serve(&whisper, io::stdin(), output, sabotage, end)?;
     Ok(())

@@ -18,7 +18,7 @@ use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::{
-    engine_settings, runtime, server_settings,
+    engine_settings_by, recording_profile, runtime, server_settings,
     take::{Take, passing_spool},
     talk,
 };
@@ -39,7 +39,7 @@ use crate::{
         table,
     },
     hearing::offline::{Channels, Recording, channel_bytes},
-    speech::audio::file::AudioFile,
+    speech::{audio::file::AudioFile, profile::ProfileName},
 };
 
 /// Error rates of the pipeline, or of transcripts made elsewhere, a row a language.
@@ -71,6 +71,9 @@ pub struct EvaluateArgs {
     /// Only items whose id or file contains this
     #[arg(long, value_name = "PART")]
     pub only: Option<String>,
+    /// How patiently: final, as a hearing's record gets it at once, or archive, as good as the engine can
+    #[arg(long, default_value = "final", value_name = "final|archive", value_parser = recording_profile)]
+    pub profile: ProfileName,
     /// JSON in place of the table
     #[arg(long)]
     pub json: bool,
@@ -124,7 +127,7 @@ pub fn run(args: &EvaluateArgs, config: &Config) -> anyhow::Result<()> {
 /// Runs the pipeline over the manifest; gives the hypotheses and writes them.
 fn answer(args: &EvaluateArgs, config: &Config, manifest: &str) -> anyhow::Result<String> {
     talk::log_quietly(config)?;
-    let engine = Engine::load(&engine_settings(config, talk::quiet(config)))?;
+    let engine = Engine::load(&engine_settings_by(config, talk::quiet(config), args.profile))?;
     let items = items(args, manifest, &engine)?;
     let bar = ProgressBar::new(items.len() as u64);
     let begun = Instant::now();

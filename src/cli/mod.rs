@@ -11,6 +11,7 @@ pub mod ledger;
 pub mod load;
 pub mod models;
 pub mod order;
+pub mod repass;
 pub mod restore;
 mod screen;
 pub mod serve;
@@ -45,7 +46,7 @@ use crate::{
     hearing::{HearingError, world::World},
     models::{ModelError, store::ModelStore},
     record::{backup::BackupError, export::ExportError},
-    speech::{asr::child::serve::ServeError, audio::AudioError, front::FrontConfig},
+    speech::{asr::child::serve::ServeError, audio::AudioError, profile::ProfileName},
     telemetry::log::LogSettings,
 };
 
@@ -76,6 +77,9 @@ enum Command {
     Import(import::ImportArgs),
     /// Order how a part of a hearing is treated: off the record, muted, sealed, or open again
     Order(order::OrderArgs),
+    /// Hear a closed hearing once more, with the server's model or --model, and propose other words where they come out; its text
+    /// stands as it is
+    Repass(repass::RepassArgs),
     /// Say what became of every sample of a hearing
     Ledger(ledger::LedgerArgs),
     /// Show the whole of it: fetch models and voices, serve, stream, export
@@ -208,6 +212,7 @@ fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> anyhow::Result<Exit
         Command::Stream(args) => stream::run(&args, &config, state)?,
         Command::Import(args) => return import::run(&args, &config, state),
         Command::Order(args) => order::run(&args, &config)?,
+        Command::Repass(args) => repass::run(&args, &config)?,
         Command::Ledger(args) => ledger::run(&args, &config)?,
         Command::Demo(args) => demo::run(&args, &config)?,
         Command::Models(args) => models::run(&args, &config.data.models)?,
@@ -268,21 +273,30 @@ fn engine_settings(config: &Config, log: LogSettings) -> EngineSettings {
     EngineSettings {
         models: config.data.models.clone(),
         model: config.recognition.model.clone(),
-        vad_model: config.recognition.vad_model.clone(),
         workers: config.recognition.workers.get(),
         threads_per_worker: u8::try_from(config.recognition.threads_per_worker.get()).unwrap_or(u8::MAX),
-        beam: u8::try_from(config.recognition.beam.get()).unwrap_or(u8::MAX),
-        front: FrontConfig {
-            endpoint: config.endpoint.clone(),
-            partial_step_ms: config
-                .recognition
-                .partial_step
-                .map_or(0, |step| u32::try_from(step.as_millis()).unwrap_or(u32::MAX)),
-        },
+        profiles: config.profiles.clone(),
+        partial_step_ms: config
+            .recognition
+            .partial_step
+            .map_or(0, |step| u32::try_from(step.as_millis()).unwrap_or(u32::MAX)),
         isolation: match config.recognition.isolate {
             true => Isolation::Child { program: OWN_PROGRAM.into(), log },
             false => Isolation::None,
         },
+    }
+}
+
+/// The same with finals made by another profile.
+fn engine_settings_by(config: &Config, log: LogSettings, profile: ProfileName) -> EngineSettings {
+    EngineSettings { profiles: config.profiles.recording(profile), ..engine_settings(config, log) }
+}
+
+/// A profile by which a record may be made.
+fn recording_profile(text: &str) -> Result<ProfileName, String> {
+    match text.parse() {
+        Ok(name @ (ProfileName::Final | ProfileName::Archive)) => Ok(name),
+        Ok(ProfileName::Live) | Err(_) => Err("final or archive is needed".to_owned()),
     }
 }
 

@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{UsageError, engine_settings, kind_of, talk};
+use super::{UsageError, engine_settings_by, kind_of, recording_profile, talk};
 use crate::{
     app::Engine,
     config::Config,
@@ -20,7 +20,7 @@ use crate::{
     },
     hearing::offline::{Channels, Offline, Recording, alike},
     record::export::{Format, transcript::Transcript},
-    speech::audio::file::AudioFile,
+    speech::{audio::file::AudioFile, profile::ProfileName},
 };
 
 /// Arguments of `vivavoce transcribe`.
@@ -38,6 +38,9 @@ pub struct TranscribeArgs {
     /// In which form the text is written to stdout
     #[arg(long, short, value_enum, default_value_t = Form::Txt)]
     format: Form,
+    /// How patiently: final, as a hearing's record gets it at once, or archive, as good as the engine can
+    #[arg(long, default_value = "final", value_name = "final|archive", value_parser = recording_profile)]
+    profile: ProfileName,
     /// Write FILE.EXTENSION into this folder instead of stdout
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -92,7 +95,7 @@ pub fn run(args: &TranscribeArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let captions = matches!(args.format, Form::Vtt | Form::Srt);
     anyhow::ensure!(args.files.len() == 1 || args.out.is_some() || !captions, UsageError::CaptionsOfSeveral);
     let targets = targets(args)?;
-    let engine = Engine::load(&engine_settings(config, talk::quiet(config)))?;
+    let engine = Engine::load(&engine_settings_by(config, talk::quiet(config), args.profile))?;
     let offline = engine.offline();
     let mut code = None;
     for (path, target) in args.files.iter().zip(targets) {

@@ -3,7 +3,7 @@
 //! What was typed (`raw`) and what it means ([`Config`]) are two types. Every fault is told at once, each with its key,
 //! where it was written, and what would be right. No setting is needed: the built-in values serve on this machine alone.
 //!
-//! A file is TOML with the groups `[server]`, `[data]`, `[recognition]`, `[endpoint]`, `[log]`. A variable is named
+//! A file is TOML with the groups `[server]`, `[data]`, `[recognition]`, `[endpoint]`, `[profiles]`, `[log]`. A variable is named
 //! `VIVAVOCE_GROUP__KEY`, and a list is written in it as in TOML.
 
 mod describe;
@@ -33,7 +33,7 @@ use self::{
 };
 use crate::{
     domain::fault::{Fault, FaultKind},
-    speech::stream::endpoint::{EndpointConfig, EndpointError},
+    speech::{profile::Profiles, stream::endpoint::EndpointError},
     telemetry::log::LogSettings,
 };
 
@@ -49,8 +49,8 @@ pub struct Config {
     pub data: DataConfig,
     /// The speech engine.
     pub recognition: RecognitionConfig,
-    /// Where utterances begin and end.
-    pub endpoint: EndpointConfig,
+    /// All that can change a text beside the model.
+    pub profiles: Profiles,
     /// What is logged, and how.
     pub log: LogSettings,
     origins: BTreeMap<&'static str, Origin>,
@@ -111,8 +111,6 @@ pub struct RecognitionConfig {
     pub workers: NonZeroUsize,
     /// How often a running utterance is decoded for display, 200 ms to 10 s; `None` shows finals only.
     pub partial_step: Option<Duration>,
-    /// Hypotheses kept side by side in a final pass, 1 to 8.
-    pub beam: NonZeroUsize,
     /// Whether a server runs each decode's engine in a process of its own.
     pub isolate: bool,
 }

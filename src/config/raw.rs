@@ -8,7 +8,7 @@ use figment::{
 use serde::Deserialize;
 
 use super::{KeyFault, KeyProblem, flags::FlagOverrides, nearest::nearest, origin::Origin};
-use crate::speech::stream::endpoint::EndpointConfig;
+use crate::speech::stream::endpoint::{EndpointConfig, EndpointRule};
 
 /// All settings as typed: nothing is required, nothing is checked beyond its form.
 #[derive(Debug, Default, Deserialize)]
@@ -18,6 +18,7 @@ pub(super) struct RawConfig {
     pub(super) data: RawData,
     pub(super) recognition: RawRecognition,
     pub(super) endpoint: EndpointConfig,
+    pub(super) profiles: RawProfiles,
     pub(super) log: RawLog,
 }
 
@@ -54,13 +55,51 @@ pub(super) struct RawRecognition {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+pub(super) struct RawProfiles {
+    pub(super) live: RawLive,
+    #[serde(rename = "final")]
+    pub(super) last: RawFinal,
+    pub(super) archive: RawArchive,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawLive {
+    pub(super) context_pad: Option<i64>,
+    pub(super) prompt_tokens: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawFinal {
+    pub(super) beam: Option<i64>,
+    pub(super) context_pad: Option<i64>,
+    pub(super) beam_below: Option<f32>,
+    pub(super) lost_below: Option<f32>,
+}
+
+/// Where no text is awaited, utterances end by rules of its own.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawArchive {
+    pub(super) beam: Option<i64>,
+    pub(super) context_pad: Option<i64>,
+    pub(super) beam_below: Option<f32>,
+    pub(super) lost_below: Option<f32>,
+    pub(super) rules: Option<Vec<EndpointRule>>,
+    pub(super) longest_ms: Option<u32>,
+    pub(super) search_ms: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct RawLog {
     pub(super) format: Option<String>,
     pub(super) filter: Option<String>,
 }
 
 /// Every key, and whether it is text: a variable's or flag's value is taken for text as it stands, and read for the rest.
-pub(super) const KEYS: [(&str, Form); 25] = [
+pub(super) const KEYS: [(&str, Form); 38] = [
     ("server.listen", Form::Text),
     ("server.admin_listen", Form::Text),
     ("server.max_streams", Form::Parsed),
@@ -84,6 +123,19 @@ pub(super) const KEYS: [(&str, Form); 25] = [
     ("endpoint.rules", Form::Parsed),
     ("endpoint.longest_ms", Form::Parsed),
     ("endpoint.search_ms", Form::Parsed),
+    ("profiles.live.context_pad", Form::Parsed),
+    ("profiles.live.prompt_tokens", Form::Parsed),
+    ("profiles.final.beam", Form::Parsed),
+    ("profiles.final.beam_below", Form::Parsed),
+    ("profiles.final.context_pad", Form::Parsed),
+    ("profiles.final.lost_below", Form::Parsed),
+    ("profiles.archive.beam", Form::Parsed),
+    ("profiles.archive.beam_below", Form::Parsed),
+    ("profiles.archive.context_pad", Form::Parsed),
+    ("profiles.archive.lost_below", Form::Parsed),
+    ("profiles.archive.rules", Form::Parsed),
+    ("profiles.archive.longest_ms", Form::Parsed),
+    ("profiles.archive.search_ms", Form::Parsed),
     ("log.format", Form::Text),
     ("log.filter", Form::Text),
 ];
@@ -142,24 +194,42 @@ impl Layer {
 
     /// Takes out what stands in a group's place and is none: serde would read a list as the group's keys in their order.
     fn keep_groups(&mut self, faults: &mut Vec<KeyFault>) {
-        for group in groups() {
-            let Some(value) = self.values.get(group).filter(|value| value.as_dict().is_none()) else { continue };
+        keep(&mut self.values, "", &mut |key, value| {
             let problem = KeyProblem::Form { found: found_in_words(value.to_actual()), expected: GROUP.to_owned() };
-            faults.push(KeyFault { key: group.to_owned(), origin: self.origin.clone(), problem });
-            self.values.remove(group);
-        }
+            faults.push(KeyFault { key, origin: self.origin.clone(), problem });
+        });
     }
 
-    /// Takes the setting at `path` out; only group and key count, what is inside a list goes with its key.
+    /// Takes the setting at `path` out; only its groups and its key count, what is inside a list goes with its key.
     /// False where there is no such setting.
     fn remove(&mut self, path: &[String]) -> bool {
-        match path {
-            [] => false,
-            [group] => self.values.remove(group).is_some(),
-            [group, key, ..] => match self.values.get_mut(group) {
-                Some(Value::Dict(_, keys)) => keys.remove(key).is_some(),
-                _ => false,
-            },
+        let depth = if path.first().is_some_and(|group| group == GROUPS_WITHIN.0) { 3 } else { 2 };
+        let Some((key, groups)) = path[..path.len().min(depth)].split_last() else { return false };
+        let mut values = Some(&mut self.values);
+        for group in groups {
+            values = values.and_then(|values| values.get_mut(group)).and_then(|value| match value {
+                Value::Dict(_, keys) => Some(keys),
+                // In anything else there is no setting.
+                _ => None,
+            });
+        }
+        values.is_some_and(|values| values.remove(key).is_some())
+    }
+}
+
+/// Takes out, and tells of, what stands in the place of a group and is none, in the groups of `within` (`""` for all of them).
+fn keep(values: &mut Dict, within: &str, tell: &mut impl FnMut(String, &Value)) {
+    let names: Vec<&str> = if within.is_empty() { groups().collect() } else { GROUPS_WITHIN.1.to_vec() };
+    for name in names {
+        let key = if within.is_empty() { name.to_owned() } else { format!("{within}.{name}") };
+        match values.get_mut(name) {
+            None => {}
+            Some(Value::Dict(_, keys)) if name == GROUPS_WITHIN.0 => keep(keys, name, tell),
+            Some(Value::Dict(..)) => {}
+            Some(value) => {
+                tell(key, value);
+                values.remove(name);
+            }
         }
     }
 }
@@ -205,8 +275,11 @@ pub(super) fn flags(flags: &FlagOverrides, faults: &mut Vec<KeyFault>) -> Vec<La
 
 /// The names of the groups.
 pub(super) fn groups() -> impl Iterator<Item = &'static str> {
-    ["server", "data", "recognition", "endpoint", "log"].into_iter()
+    ["server", "data", "recognition", "endpoint", GROUPS_WITHIN.0, "log"].into_iter()
 }
+
+/// The one group that has groups, and theirs.
+const GROUPS_WITHIN: (&str, [&str; 3]) = ("profiles", ["live", "final", "archive"]);
 
 /// Settings as typed, each with its origin.
 #[derive(Debug)]
@@ -305,7 +378,13 @@ mod tests {
     #[test]
     fn the_table_names_every_key_there_is() {
         assert_eq!(known_fields("zzz"), groups().collect::<Vec<_>>());
+        assert_eq!(known_fields("profiles.zzz"), GROUPS_WITHIN.1);
+        let within = |group: &str| match group {
+            "profiles" => GROUPS_WITHIN.1.iter().map(|name| format!("{group}.{name}")).collect(),
+            group => vec![group.to_owned()],
+        };
         let all: Vec<_> = groups()
+            .flat_map(within)
             .flat_map(|group| {
                 known_fields(&format!("{group}.zzz")).into_iter().map(move |key| format!("{group}.{key}"))
             })

@@ -4,10 +4,13 @@ use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use super::{
     Config, DataConfig, KeyFault, KeyProblem, RecognitionConfig, ServerConfig,
-    raw::{KEYS, RawConfig, Typed},
+    raw::{KEYS, RawConfig, RawProfiles, Typed},
 };
 use crate::{
-    speech::stream::endpoint::{EndpointConfig, EndpointError},
+    speech::{
+        profile::{Decoding, Profile, Profiles, WHOLE_CONTEXT},
+        stream::endpoint::{EndpointConfig, EndpointError},
+    },
     telemetry::log::{LogFormat, LogSettings},
 };
 
@@ -23,7 +26,7 @@ const fn loopback(port: u16) -> SocketAddr {
 
 /// Checks every setting and fills in what was not typed. Where `faults` grew, the result is not to be used.
 pub(super) fn resolve(typed: &Typed, cores: NonZeroUsize, faults: &mut Vec<KeyFault>) -> Config {
-    let RawConfig { server, data, recognition, endpoint, log } = &typed.raw;
+    let RawConfig { server, data, recognition, endpoint, profiles, log } = &typed.raw;
     let mut check = Check { typed, faults };
 
     let listen = check.address("server.listen", server.listen.as_deref(), LISTEN);
@@ -54,20 +57,21 @@ pub(super) fn resolve(typed: &Typed, cores: NonZeroUsize, faults: &mut Vec<KeyFa
     let beside = if cfg!(feature = "cuda") { 1 } else { cores.get() / threads };
     let fitting = i64::try_from(beside).unwrap_or(MOST_WORKERS).clamp(1, MOST_WORKERS);
     let step = check.step("recognition.partial_step_ms", recognition.partial_step_ms);
+    let recognition_beam = recognition.beam;
     let recognition = RecognitionConfig {
         model: check.model("recognition.model", recognition.model.as_deref(), "base"),
         vad_model: check.model("recognition.vad_model", recognition.vad_model.as_deref(), "silero-vad"),
         threads_per_worker: threads,
         workers: check.count("recognition.workers", recognition.workers, fitting, (1, MOST_WORKERS)),
         partial_step: step,
-        beam: check.count("recognition.beam", recognition.beam, 5, (1, 8)),
         isolate: recognition.isolate.unwrap_or(true),
     };
 
-    check.endpoint(endpoint);
+    check.endpoint("endpoint", endpoint);
+    let profiles = check.profiles(profiles, recognition_beam, (&recognition.vad_model, endpoint));
     let log = check.log(log.format.as_deref(), log.filter.as_deref());
     let origins = KEYS.iter().map(|(key, _)| (*key, typed.origin(key))).collect();
-    Config { server, data: DataConfig { dir, models, reserve }, recognition, endpoint: endpoint.clone(), log, origins }
+    Config { server, data: DataConfig { dir, models, reserve }, recognition, profiles, log, origins }
 }
 
 /// Checks one setting at a time and notes what is wrong with where it was typed.
@@ -138,16 +142,118 @@ impl Check<'_> {
         name.to_owned()
     }
 
-    fn endpoint(&mut self, endpoint: &EndpointConfig) {
+    fn endpoint(&mut self, group: &str, endpoint: &EndpointConfig) {
         let Err(error) = endpoint.check() else { return };
         let keys: &[&str] = match &error {
-            EndpointError::Thresholds { .. } => &["endpoint.start_threshold", "endpoint.stop_threshold"],
-            EndpointError::Rules => &["endpoint.rules"],
-            EndpointError::Lengths { .. } => &["endpoint.longest_ms", "endpoint.pre_roll_ms", "endpoint.search_ms"],
+            EndpointError::Thresholds { .. } => &["start_threshold", "stop_threshold"],
+            EndpointError::Rules => &["rules"],
+            EndpointError::Lengths { .. } => &["longest_ms", "pre_roll_ms", "search_ms"],
         };
         // One that was typed is the one to mend; the built-in ones fit each other.
-        let typed = keys.iter().find(|key| self.typed.origin(key) != super::origin::Origin::BuiltIn);
-        self.fault(typed.copied().unwrap_or("endpoint"), KeyProblem::Endpoint(error));
+        let mut typed = keys.iter().map(|key| format!("{group}.{key}"));
+        let typed = typed.find(|key| self.typed.origin(key) != super::origin::Origin::BuiltIn);
+        self.fault(&typed.unwrap_or_else(|| group.to_owned()), KeyProblem::Endpoint(error));
+    }
+
+    /// `beam` is what was typed as `recognition.beam`, the older name of `profiles.final.beam`.
+    fn profiles(
+        &mut self,
+        raw: &RawProfiles,
+        beam: Option<i64>,
+        (detector, endpoint): (&str, &EndpointConfig),
+    ) -> Profiles {
+        let Profiles { live, last, archive } = Profiles::built_in(detector);
+        let RawProfiles { live: typed_live, last: typed_last, archive: typed_archive } = raw;
+        let beam_key = if typed_last.beam.is_some() { "profiles.final.beam" } else { "recognition.beam" };
+        let live = Profile {
+            decoding: Decoding {
+                context_pad: self.pad("profiles.live.context_pad", typed_live.context_pad, live.decoding.context_pad),
+                prompt_tokens: self.small(
+                    "profiles.live.prompt_tokens",
+                    typed_live.prompt_tokens,
+                    (live.decoding.prompt_tokens, 0, 200),
+                ),
+                ..live.decoding
+            },
+            endpoint: endpoint.clone(),
+            ..live
+        };
+        let last = Profile {
+            decoding: Decoding {
+                beam: self.beam(beam_key, typed_last.beam.or(beam), last.decoding.beam),
+                context_pad: self.pad("profiles.final.context_pad", typed_last.context_pad, last.decoding.context_pad),
+                beam_below: self.log_probability(
+                    "profiles.final.beam_below",
+                    typed_last.beam_below,
+                    last.decoding.beam_below,
+                ),
+                lost_below: self.log_probability(
+                    "profiles.final.lost_below",
+                    typed_last.lost_below,
+                    last.decoding.lost_below,
+                ),
+                ..last.decoding
+            },
+            endpoint: endpoint.clone(),
+            ..last
+        };
+        let archive = Profile {
+            decoding: Decoding {
+                beam: self.beam("profiles.archive.beam", typed_archive.beam, archive.decoding.beam),
+                context_pad: self.pad(
+                    "profiles.archive.context_pad",
+                    typed_archive.context_pad,
+                    archive.decoding.context_pad,
+                ),
+                beam_below: self.log_probability(
+                    "profiles.archive.beam_below",
+                    typed_archive.beam_below,
+                    archive.decoding.beam_below,
+                ),
+                lost_below: self.log_probability(
+                    "profiles.archive.lost_below",
+                    typed_archive.lost_below,
+                    archive.decoding.lost_below,
+                ),
+                ..archive.decoding
+            },
+            // What counts as speech is the same everywhere.
+            endpoint: EndpointConfig {
+                rules: typed_archive.rules.clone().unwrap_or(archive.endpoint.rules),
+                longest_ms: typed_archive.longest_ms.unwrap_or(archive.endpoint.longest_ms),
+                search_ms: typed_archive.search_ms.unwrap_or(archive.endpoint.search_ms),
+                ..endpoint.clone()
+            },
+            ..archive
+        };
+        if endpoint.check().is_ok() {
+            self.endpoint("profiles.archive", &archive.endpoint);
+        }
+        Profiles { live, last, archive }
+    }
+
+    /// A number from `least` to `most`.
+    fn small(&mut self, key: &str, typed: Option<i64>, (built_in, least, most): (u16, u16, u16)) -> u16 {
+        let number = self.number(key, typed, built_in.into(), (least.into(), most.into()));
+        u16::try_from(number).unwrap_or(most)
+    }
+
+    fn beam(&mut self, key: &str, typed: Option<i64>, built_in: u8) -> u8 {
+        u8::try_from(self.small(key, typed, (built_in.into(), 1, 8))).unwrap_or(built_in)
+    }
+
+    fn pad(&mut self, key: &str, typed: Option<i64>, built_in: u16) -> u16 {
+        self.small(key, typed, (built_in, 32, WHOLE_CONTEXT))
+    }
+
+    /// A mean log probability.
+    fn log_probability(&mut self, key: &str, typed: Option<f32>, built_in: f32) -> f32 {
+        let found = typed.unwrap_or(built_in);
+        if !(-10.0..=0.0).contains(&found) {
+            let expected = "a number from -10 to 0".to_owned();
+            self.fault(key, KeyProblem::Form { found: found.to_string(), expected });
+        }
+        found
     }
 
     fn log(&mut self, format: Option<&str>, filter: Option<&str>) -> LogSettings {

@@ -33,9 +33,12 @@ fn without_any_setting_the_service_stays_on_this_machine_and_uses_each_core_once
     assert_eq!(config.data.models, Path::new("vivavoce-data/models"));
     assert_eq!((config.recognition.model.as_str(), config.recognition.vad_model.as_str()), ("base", "silero-vad"));
     assert_eq!((config.recognition.workers, config.recognition.threads_per_worker.get()), (TWO, 1));
-    assert_eq!((config.recognition.partial_step, config.recognition.beam.get()), (Some(Duration::from_millis(400)), 5));
+    assert_eq!(
+        (config.recognition.partial_step, config.profiles.last.decoding.beam),
+        (Some(Duration::from_millis(400)), 5)
+    );
     assert!(config.recognition.isolate);
-    assert_eq!(config.endpoint, EndpointConfig::default());
+    assert_eq!(config.profiles, Profiles::built_in("silero-vad"));
     assert_eq!((config.log.format, config.log.filter.as_str()), (LogFormat::Text, "info,whisper_rs=warn"));
 }
 
@@ -58,9 +61,15 @@ fn a_flag_wins_over_a_variable_and_a_variable_over_the_file_and_each_says_so() {
     ];
     let flags = FlagOverrides { model: Some("tiny".to_owned()), ..set(&["endpoint.longest_ms=20000"]) };
     let config = sources(file, &variables, &flags).unwrap();
-    assert_eq!((config.server.max_streams, config.server.drain.as_secs(), config.recognition.beam.get()), (2, 4, 2));
+    assert_eq!(
+        (config.server.max_streams, config.server.drain.as_secs(), config.profiles.last.decoding.beam),
+        (2, 4, 2)
+    );
     assert_eq!(config.recognition.model, "tiny");
-    assert_eq!((config.endpoint.rules[0].silence_ms, config.endpoint.longest_ms), (700, 20_000));
+    for profile in [&config.profiles.live, &config.profiles.last] {
+        assert_eq!((profile.endpoint.rules[0].silence_ms, profile.endpoint.longest_ms), (700, 20_000));
+    }
+    assert_eq!(config.profiles.archive.endpoint.longest_ms, 28_000, "it has its own");
     for (key, origin) in [
         ("server.max_streams", "file court.toml"),
         ("server.drain_seconds", "variable VIVAVOCE_SERVER__DRAIN_SECONDS"),
@@ -146,8 +155,8 @@ fn all_faults_of_all_sources_are_told_at_once() {
         "file court.toml: log.format is 5: text is needed",
         "file court.toml: server.lisen is not a setting; did you mean server.listen?",
         "file court.toml: server.max_streams is 0: 1 to 1000 can be set",
-        "flag --set .x=1: .x is not a setting; here are server, data, recognition, endpoint, log",
-        "flag --set a..b=1: a..b is not a setting; here are server, data, recognition, endpoint, log",
+        "flag --set .x=1: .x is not a setting; here are server, data, recognition, endpoint, profiles, log",
+        "flag --set a..b=1: a..b is not a setting; here are server, data, recognition, endpoint, profiles, log",
         "flag --set recognition.beam=0: recognition.beam is 0: 1 to 8 can be set",
         "flag --set server.beam: server.beam has no value: write --set group.key=value",
         "flag --workers: recognition.workers is the text \"x\": a whole number is needed",
@@ -187,6 +196,10 @@ fn the_description_is_a_file_of_the_same_settings() {
         "recognition.partial_step_ms=0",
         "recognition.isolate=false",
         "endpoint.stop_threshold=0.3",
+        "profiles.archive.lost_below=-0.7",
+        "profiles.archive.rules=[{after_ms=0,silence_ms=2000}]",
+        "profiles.live.prompt_tokens=0",
+        "recognition.beam=3",
         "log.format=json",
     ]);
     let config = sources("[server]\nmax_streams = 2\n", &[], &told).unwrap();
@@ -198,4 +211,37 @@ fn the_description_is_a_file_of_the_same_settings() {
     );
     let again = sources(&description, &[], &set(&[])).unwrap();
     assert_eq!(Config { origins: config.origins.clone(), ..again }, config);
+}
+
+#[test]
+fn a_profile_is_set_key_by_key_and_the_older_name_of_its_beam_still_counts() {
+    let file =
+        "[recognition]\nbeam = 2\nvad_model = \"v\"\n[endpoint]\nstart_threshold = 0.6\n[profiles.archive]\nbeam = 8\n";
+    let config = sources(file, &[("VIVAVOCE_PROFILES__FINAL__CONTEXT_PAD", "256")], &set(&[])).unwrap();
+    let Profiles { live, last, archive } = &config.profiles;
+    assert_eq!((last.decoding.beam, last.decoding.context_pad, archive.decoding.beam), (2, 256, 8));
+    for profile in [live, last, archive] {
+        assert_eq!((profile.detector.as_str(), profile.endpoint.start_threshold), ("v", 0.6), "{}", profile.profile);
+    }
+    assert_eq!(
+        config.origin("profiles.final.context_pad").to_string(),
+        "variable VIVAVOCE_PROFILES__FINAL__CONTEXT_PAD"
+    );
+    let both = sources("[recognition]\nbeam = 2\n[profiles.final]\nbeam = 1\n", &[], &set(&[])).unwrap();
+    assert_eq!(both.profiles.last.decoding.beam, 1);
+}
+
+#[test]
+fn what_is_wrong_in_a_profile_is_named_with_its_key() {
+    refused("[profiles.final]\nbeam = 9", "profiles.final.beam is 9: 1 to 8 can be set");
+    refused("[profiles.live]\ncontext_pad = 5", "profiles.live.context_pad is 5: 32 to 1500 can be set");
+    refused("[profiles.archive]\nlost_below = 1", "profiles.archive.lost_below is 1: a number from -10 to 0 is needed");
+    refused("[profiles]\nfinal = 5", "profiles.final is 5: a group of settings is needed");
+    refused("profiles = []", "profiles is a list: a group of settings is needed");
+    refused("[profiles.last]\nbeam = 1", "profiles.last is not a setting; here are live, final, archive");
+    refused(
+        "[profiles.archive]\nlongest_ms = 30000",
+        "profiles.archive.longest_ms does not fit: longest_ms 30000 with pre_roll_ms 640 must be 5000 to 29000, search_ms at \
+         most half of it",
+    );
 }

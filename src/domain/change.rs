@@ -9,7 +9,7 @@ use super::{
     clock::{ClockKind, ClockSource},
     engine::Sha256Hash,
     flag::Evidence,
-    id::{ChannelId, HearingId},
+    id::{ChannelId, HearingId, SegmentId},
     load::LoadStep,
     segment::Segment,
     time::{SamplePos, Span},
@@ -240,15 +240,23 @@ pub enum Change {
         /// The text as it stands now.
         segment: Box<Segment>,
     },
+    /// Another text for a part of a closed hearing, by another model or another profile. It stands beside the text of the record
+    /// and changes nothing of it: a person may take it up.
+    RevisionProposed {
+        /// The segments that it would take the place of, in order of time; empty where the record has no text there.
+        replaces: Vec<SegmentId>,
+        /// The text that is proposed, with its own span.
+        segment: Box<Segment>,
+    },
     /// The hearing ended; no audio is taken any more.
     HearingClosed {},
-    /// In the place of [`Change::SegmentCommitted`] when it is read after its text was destroyed. Never added to a record.
+    /// In the place of a change that holds what was said when it is read after its text was destroyed. Never added to a record.
     SegmentDestroyed {},
 }
 
 impl Change {
     /// The names of the changes that hold what was said.
-    const TEXTS: [&'static str; 2] = ["segment_committed", "segment_revised"];
+    const TEXTS: [&'static str; 3] = ["segment_committed", "segment_revised", "revision_proposed"];
 
     /// Whether changes of this name hold what was said.
     #[must_use]
@@ -256,12 +264,25 @@ impl Change {
         Self::TEXTS.contains(&name)
     }
 
-    /// The text that it brings; `None` for a change that brings none, or whose text was destroyed.
+    /// The text that it brings into the record; `None` for a change that brings none, that only proposes one, or whose text was
+    /// destroyed.
     #[must_use]
     pub const fn segment(&self) -> Option<&Segment> {
+        match self {
+            Self::RevisionProposed { .. } => None,
+            other => other.spoken(),
+        }
+    }
+
+    /// What was said, as it stands in the change, whether it is the record's text or only proposed: what is shown to those alone
+    /// who may hear it, and destroyed with its samples.
+    #[must_use]
+    pub const fn spoken(&self) -> Option<&Segment> {
         // Every change is named here once: one that brings text in another way must be asked about.
         match self {
-            Self::SegmentCommitted { segment } | Self::SegmentRevised { segment } => Some(segment),
+            Self::SegmentCommitted { segment }
+            | Self::SegmentRevised { segment }
+            | Self::RevisionProposed { segment, .. } => Some(segment),
             Self::HearingOpened { .. }
             | Self::RecognitionBegan {}
             | Self::RecognitionEnded {}
@@ -291,7 +312,9 @@ impl Change {
             | Self::AudioConflict { channel, .. }
             | Self::ChannelAlarmed { channel, .. }
             | Self::ClockMapped { channel, .. } => Some(*channel),
-            Self::SegmentCommitted { segment } | Self::SegmentRevised { segment } => Some(segment.channel),
+            Self::SegmentCommitted { segment }
+            | Self::SegmentRevised { segment }
+            | Self::RevisionProposed { segment, .. } => Some(segment.channel),
             Self::HearingOpened { .. }
             | Self::RecognitionBegan {}
             | Self::RecognitionEnded {}
@@ -319,6 +342,7 @@ impl Change {
             Self::ClockMapped { .. } => "clock_mapped",
             Self::SegmentCommitted { .. } => Self::TEXTS[0],
             Self::SegmentRevised { .. } => Self::TEXTS[1],
+            Self::RevisionProposed { .. } => Self::TEXTS[2],
             Self::HearingClosed {} => "hearing_closed",
             Self::SegmentDestroyed {} => "segment_destroyed",
         }

@@ -42,6 +42,8 @@ struct Desk {
     orders: watch::Sender<usize>,
     /// Text is being made of the hearing, or will be as soon as it is its turn.
     listening: watch::Sender<bool>,
+    /// It is being heard once more.
+    repassed: watch::Sender<bool>,
     left: watch::Receiver<bool>,
 }
 
@@ -56,6 +58,7 @@ impl Desks {
             turn: Arc::default(),
             orders: watch::Sender::default(),
             listening: watch::Sender::default(),
+            repassed: watch::Sender::default(),
             left: self.left.subscribe(),
         });
         open.insert(hearing, Arc::downgrade(&desk));
@@ -94,6 +97,28 @@ impl Desk {
             _ = orders.wait_for(|orders| *orders > 0) => {}
             _ = left.wait_for(|left| *left) => {}
         }
+    }
+}
+
+/// The place of a re-pass at its desk, which has one of them at a time.
+pub(super) struct RePassing(Arc<Desk>);
+
+impl RePassing {
+    /// Waits for its turn, behind those who wait already; `None` where the service stops.
+    pub(super) async fn next_turn(&self) -> Option<OwnedMutexGuard<()>> {
+        let turn = self.0.turn().await;
+        (!*self.0.left.borrow()).then_some(turn)
+    }
+
+    /// Waits until it is to make way.
+    pub(super) async fn is_wanted(&self) {
+        self.0.is_wanted().await;
+    }
+}
+
+impl Drop for RePassing {
+    fn drop(&mut self) {
+        self.0.repassed.send_replace(false);
     }
 }
 
@@ -147,6 +172,27 @@ impl Hearings {
             _ => {}
         }
         self.listen_afterwards(Arc::clone(desk), hearing).await
+    }
+
+    /// A place for a re-pass of a closed hearing of which all text is made.
+    pub(super) async fn begin_re_pass(&self, hearing: HearingId) -> Result<RePassing, HearingError> {
+        let refused = |why| Err(HearingError::NoProposals { hearing, why });
+        let summary = self.parts.store.hearing(hearing).await?;
+        if summary.closed_at.is_none() {
+            return refused("it is still open; close it first");
+        }
+        let desk = self.desks.of(hearing);
+        if *desk.listening.borrow() {
+            return refused("its text is being made; ask again when all is there");
+        }
+        if summary.recognition == Recognition::Later && self.times_recognized(hearing).await?.1 == 0 {
+            return refused("it was only recorded; ask for its text first");
+        }
+        // Of two that ask at once one is first.
+        if desk.repassed.send_replace(true) {
+            return refused("a re-pass of it is under way");
+        }
+        Ok(RePassing(desk))
     }
 
     /// How often the making of text began, and ended.

@@ -84,9 +84,9 @@ async fn is_untold(place: JournalPlace, span: Span, told: &Steps<bool>) -> Resul
     Ok(gone.flat_map(|(gone, _)| told.runs(gone)).any(|(_, known)| !known))
 }
 
-/// Whether an entry is a text that was made of samples of `span`.
+/// Whether an entry is a text, of the record or proposed, that was made of samples of `span`.
 fn stands_on(entry: &Entry, channel: ChannelId, span: Span) -> bool {
-    entry.change.segment().is_some_and(|segment| {
+    entry.change.spoken().is_some_and(|segment| {
         segment.channel == channel && segment.span.start() < span.end() && span.start() < segment.span.end()
     })
 }

@@ -76,6 +76,7 @@ pub(super) fn known_of(channels: &[ChannelSetup], entries: &[Entry]) -> HashMap<
             | Change::AudioMissing { .. }
             | Change::AudioConflict { .. }
             | Change::SegmentDestroyed {}
+            | Change::RevisionProposed { .. }
             | Change::HearingClosed {} => {}
         }
     }

@@ -13,7 +13,9 @@ mod load;
 pub mod offline;
 mod ordering;
 pub mod orders;
+mod proposals;
 mod reading;
+pub mod repass;
 pub mod room;
 mod seats;
 pub mod service;
@@ -31,6 +33,7 @@ use crate::domain::{
     time::SamplePos,
 };
 use crate::{
+    models::ModelError,
     record::{export::ExportError, media::MediaError, store::RecordError},
     speech::{asr::AsrError, audio::AudioError, front::FrontError},
 };
@@ -152,6 +155,31 @@ pub enum HearingError {
         /// The hearing.
         hearing: HearingId,
     },
+    /// No texts can be proposed for the hearing now.
+    #[error("no revisions can be proposed for hearing {hearing}: {why}")]
+    NoProposals {
+        /// The hearing.
+        hearing: HearingId,
+        /// Why.
+        why: &'static str,
+    },
+    /// A re-pass was ended before all was heard.
+    #[error(
+        "the re-pass of hearing {hearing} was ended; what it proposed is in the record: ask for it again for the rest"
+    )]
+    RePassStopped {
+        /// The hearing.
+        hearing: HearingId,
+    },
+    /// A model that cannot recognise speech.
+    #[error("model {model} is no recogniser: `vivavoce models list` names those that are")]
+    NoRecognizer {
+        /// The model.
+        model: String,
+    },
+    /// A model that cannot be had.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// Audio out of order.
     #[error("channel {channel} goes on at sample {}, not at {}", expected.index(), found.index())]
     OutOfOrder {
@@ -241,10 +269,13 @@ impl Fault for HearingError {
             | Self::NotInRecording { .. }
             | Self::Clock { .. }
             | Self::TooFar { .. }
+            | Self::NoRecognizer { .. }
             | Self::Reference { .. } => FaultKind::Invalid,
-            Self::Streaming { .. } | Self::Closed { .. } | Self::OutOfOrder { .. } | Self::NotRecordOnly { .. } => {
-                FaultKind::Conflict
-            }
+            Self::Streaming { .. }
+            | Self::Closed { .. }
+            | Self::OutOfOrder { .. }
+            | Self::NotRecordOnly { .. }
+            | Self::NoProposals { .. } => FaultKind::Conflict,
             Self::Order { why } => match why {
                 orders::Unlawful::Unsigned | orders::Unlawful::Ends { .. } => FaultKind::Invalid,
                 orders::Unlawful::Unsealing { .. } => FaultKind::Forbidden,
@@ -262,7 +293,8 @@ impl Fault for HearingError {
             Self::Record(source) => source.kind(),
             Self::Export(source) => source.kind(),
             Self::Recognition(source) => source.kind(),
-            Self::Stopped { .. } => FaultKind::Unavailable,
+            Self::Model(source) => source.kind(),
+            Self::Stopped { .. } | Self::RePassStopped { .. } => FaultKind::Unavailable,
         }
     }
 }

@@ -17,6 +17,7 @@ use super::{
     afterwards::Desks,
     live::LiveEvent,
     load::{Load, STILL_LATE},
+    repass::SecondEngines,
     room::DiskRoom,
     seats::{Seats, Short},
     sitting::Sitting,
@@ -93,7 +94,6 @@ pub struct NewHearing {
 }
 
 /// The hearings of a court.
-#[derive(Debug)]
 pub struct Hearings {
     pub(super) parts: Parts,
     pub(super) load: Load,
@@ -101,7 +101,15 @@ pub struct Hearings {
     pub(super) seats: Seats,
     pub(super) places: Arc<Semaphore>,
     pub(super) desks: Desks,
+    /// Makes engines for re-passes.
+    pub(super) second: Option<SecondEngines>,
     live: Mutex<HashMap<HearingId, Live>>,
+}
+
+impl fmt::Debug for Hearings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hearings").field("parts", &self.parts).finish_non_exhaustive()
+    }
 }
 
 impl Hearings {
@@ -116,6 +124,7 @@ impl Hearings {
             seats: Seats::default(),
             places,
             desks: Desks::default(),
+            second: None,
             live: Mutex::default(),
         }
     }

@@ -67,7 +67,7 @@ impl Sight {
     /// Whether a change may be seen with its content.
     #[must_use]
     pub fn shows(&self, change: &Change) -> bool {
-        change.segment().is_none_or(|segment| self.shows_span(segment.channel, segment.span))
+        change.spoken().is_none_or(|segment| self.shows_span(segment.channel, segment.span))
     }
 
     /// Whether the change begins a closed session that this reader may not attend.

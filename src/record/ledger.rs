@@ -192,6 +192,8 @@ fn reach(change: &Change) -> SamplePos {
         | Change::RecognitionEnded {}
         | Change::LoadStepped { .. }
         | Change::SegmentDestroyed {}
+        // It stands on audio of which others tell.
+        | Change::RevisionProposed { .. }
         | Change::ChannelAlarmed { .. }
         | Change::ClockMapped { .. }
         | Change::HearingClosed {} => SamplePos::ZERO,

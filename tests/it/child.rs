@@ -104,7 +104,7 @@ fn lives(pid: u32) -> bool {
 
 /// Looks until `holds`; fails after [`DEADLINE`].
 #[track_caller]
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
         assert!(begun.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}");
@@ -113,7 +113,7 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// The engine processes whose parent is `pid`.
-fn children(pid: u32) -> Vec<u32> {
+pub(crate) fn children(pid: u32) -> Vec<u32> {
     let number = |path: PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
     let all = fs::read_dir("/proc").unwrap().filter_map(|entry| number(entry.unwrap().path()));
     all.filter(|child| stat(*child).is_some_and(|fields| fields[0] != "Z" && fields[1] == pid.to_string())).collect()

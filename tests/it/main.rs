@@ -26,6 +26,7 @@ mod protocol;
 mod quantise;
 mod recorder;
 mod reflection;
+mod repass;
 mod streaming;
 mod support;
 mod tune;

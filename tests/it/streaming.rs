@@ -216,7 +216,8 @@ async fn text_changes_while_people_speak_and_settles_once() {
         );
         assert!(!engine.version.is_empty() && engine.device == "cpu");
         let parameters: serde_json::Value = serde_json::from_str(&engine.parameters).unwrap();
-        assert!(parameters.as_object().is_some_and(|p| !p.is_empty()));
+        assert_eq!((&parameters["profile"], &parameters["pass"]), (&"final".into(), &"final".into()));
+        assert!(parameters["endpoint"]["rules"].is_array() && parameters["beam"] == 5, "{parameters}");
         assert!(uuid::Uuid::parse_str(&segment.segment_id).is_ok());
         for flag in &segment.flags {
             assert!(!flag.reason.is_empty() && flag.end_word as usize <= segment.words.len());

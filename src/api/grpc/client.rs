@@ -21,6 +21,7 @@ use super::{
     entries,
     heard::{self, ClientEvent},
     pb::{self, transcription_client::TranscriptionClient},
+    repass::{self, RePassing},
 };
 use crate::{
     domain::{
@@ -28,7 +29,7 @@ use crate::{
         fault::{Fault, FaultKind},
         id::HearingId,
     },
-    hearing::{orders::Request, service::NewHearing},
+    hearing::{orders::Request, repass::RePass, service::NewHearing},
     record::export::Format,
 };
 
@@ -244,6 +245,14 @@ impl Client {
     pub async fn order(&mut self, hearing: HearingId, request: &Request) -> Result<Ordered, ClientError> {
         let response = self.inner.order_interval(accounts::order(hearing, request)).await?.into_inner();
         Ok(accounts::ordered(response))
+    }
+
+    /// Has a closed hearing heard once more. It ends where what this gives, or the last handle of the connection, is dropped.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`].
+    pub async fn propose_revisions(&mut self, hearing: HearingId, wanted: &RePass) -> Result<RePassing, ClientError> {
+        Ok(RePassing::new(self.inner.propose_revisions(repass::request(hearing, wanted)).await?.into_inner()))
     }
 
     /// What became of every sample of a hearing, channel by channel.

@@ -209,6 +209,12 @@ pub(super) const fn class(class: IntervalClass) -> pb::IntervalClass {
     }
 }
 
+fn proposed(change: &Change, channels: &[ChannelSetup]) -> Option<pb::RevisionProposed> {
+    let Change::RevisionProposed { replaces, segment: text } = change else { return None };
+    let replaces = replaces.iter().map(ToString::to_string).collect();
+    Some(pb::RevisionProposed { replaces, segment: Some(segment(text, channels)) })
+}
+
 /// An entry as a reader may see it.
 pub(super) fn entry(entry: &Entry, channels: &[ChannelSetup], sight: &Sight) -> pb::RecordEntry {
     use pb::record_entry::Change as Wire;
@@ -244,6 +250,9 @@ pub(super) fn entry(entry: &Entry, channels: &[ChannelSetup], sight: &Sight) -> 
         change @ Change::ClockMapped { .. } => Wire::ClockMapped(clock_mapped(change).unwrap_or_default()),
         Change::SegmentCommitted { segment: committed } => Wire::Segment(segment(committed, channels)),
         Change::SegmentRevised { segment: revised } => Wire::SegmentRevised(segment(revised, channels)),
+        change @ Change::RevisionProposed { .. } => {
+            Wire::RevisionProposed(proposed(change, channels).unwrap_or_default())
+        }
         Change::LoadStepped { step, lateness_ms } => {
             Wire::LoadStepped(pb::LoadStepped { step: u32::from(step.number()), lateness_ms: *lateness_ms })
         }

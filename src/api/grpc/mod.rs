@@ -7,6 +7,7 @@ mod dial;
 mod entries;
 mod finals;
 pub mod heard;
+pub mod repass;
 pub mod server;
 mod service;
 mod stream;

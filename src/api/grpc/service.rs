@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{
     convert, entries, finals,
     pb::{self, transcription_server::Transcription},
-    stream,
+    repass, stream,
 };
 use crate::{
     api::status::status,
@@ -215,6 +215,21 @@ impl Transcription for TranscriptionService {
         let id = convert::hearing_id(&hearing_id)?;
         self.hearings.recognize(id, caller()).await.map_err(|e| status(&e))?;
         Ok(Response::new(pb::RecognizeHearingResponse {}))
+    }
+
+    type ProposeRevisionsStream = ReceiverStream<Result<pb::ProposeRevisionsResponse, Status>>;
+
+    async fn propose_revisions(
+        &self,
+        request: Request<pb::ProposeRevisionsRequest>,
+    ) -> Result<Response<Self::ProposeRevisionsStream>, Status> {
+        let pb::ProposeRevisionsRequest { hearing_id, model, profile } = request.into_inner();
+        let wanted = repass::wanted(model, profile)?;
+        let id = convert::hearing_id(&hearing_id)?;
+        let (outbox, responses) = mpsc::channel(OUTBOX);
+        let hearings = Arc::clone(&self.hearings);
+        tokio::spawn(repass::serve(hearings, (id, wanted), outbox, self.draining.clone()));
+        Ok(Response::new(ReceiverStream::new(responses)))
     }
 
     async fn read_ledger(

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A journal that is read span by span; opened when it is first needed.
-pub(super) struct Reading {
+pub(in crate::hearing) struct Reading {
     path: JournalPlace,
     reader: Option<JournalReader>,
     /// Whether it is only read on, never back.
@@ -23,14 +23,14 @@ impl Reading {
     }
 
     /// One that is only read on: it forgets where the frames behind it are.
-    pub(super) const fn forward(path: JournalPlace) -> Self {
+    pub(in crate::hearing) const fn forward(path: JournalPlace) -> Self {
         Self { path, reader: None, forward: true }
     }
 
     /// What is stored of `span`, in order; a gap begins a new piece. On a thread that may block.
     ///
     /// If the future is dropped, the file is opened anew the next time.
-    pub(super) async fn read(&mut self, span: Span) -> Result<Vec<Piece>, HearingError> {
+    pub(in crate::hearing) async fn read(&mut self, span: Span) -> Result<Vec<Piece>, HearingError> {
         let (reader, path, forward) = (self.reader.take(), self.path.clone(), self.forward);
         let read = tokio::task::spawn_blocking(move || {
             let mut reader = reader.map_or_else(|| path.open(), Ok)?;

@@ -6,7 +6,7 @@ pub(in crate::hearing) mod compose;
 mod decodes;
 pub(in crate::hearing) mod gate;
 pub(in crate::hearing) mod intake;
-mod journal;
+pub(in crate::hearing) mod journal;
 pub(in crate::hearing) mod listener;
 pub(in crate::hearing) mod neighbours;
 pub(in crate::hearing) mod notes;

@@ -107,7 +107,7 @@ impl Neighbours {
 
     /// Flags what a segment shares with the others, or says in it that this is still to be done: then the answer is true, and
     /// [`Neighbours::compare`] is to be called when [`Neighbours::know`] all of it. It is so where earlier ones wait.
-    pub(super) async fn label(&mut self, segment: &mut Segment, others_wait: bool) -> bool {
+    pub(in crate::hearing) async fn label(&mut self, segment: &mut Segment, others_wait: bool) -> bool {
         self.learn().await;
         if self.doors.len() < 2 {
             return false;

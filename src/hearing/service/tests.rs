@@ -5,6 +5,7 @@ mod clocks;
 mod load;
 mod neighbours;
 mod orders;
+mod repass;
 mod room;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,5 +1,5 @@
 //! JSON: all layers, for other programs. Version 2 of `vivavoce-transcript`: version 1 with the ends and orders of intervals,
-//! and the accounts of every channel.
+//! and the accounts of every channel; where revisions were proposed, with `proposals` beside the segments.
 //!
 //! Positions are samples at the channel's own rate; `*_ms` are whole milliseconds from the opening, rounded down. Engines
 //! are listed once and named by their index. Strings are exact: a reader that shows them must make them safe for its screen.
@@ -144,6 +144,16 @@ struct Row<'a> {
     engine: Option<usize>,
 }
 
+/// A text that was proposed, in the form of a segment.
+#[derive(Serialize)]
+struct ProposalRow<'a> {
+    replaces: &'a [SegmentId],
+    proposed_at: String,
+    proposed_by: &'a str,
+    #[serde(flatten)]
+    row: Row<'a>,
+}
+
 #[derive(Serialize)]
 struct Word<'a> {
     text: &'a str,
@@ -162,14 +172,14 @@ struct FlagRow<'a> {
     evidence: &'a [Evidence],
 }
 
-/// The transcript as JSON: the head on one line, then one line for each segment, so that versions can be compared line by
+/// The transcript as JSON: the head on one line, then one line for each segment and proposal, so that versions can be compared line by
 /// line. Withheld segments are in, with `"captions":"withheld"`.
 ///
 /// # Errors
 /// [`ExportError::Json`], which no transcript read from a record gives.
 pub fn json(transcript: &Transcript) -> Result<String, ExportError> {
     let mut engines: Vec<&EngineInfo> = Vec::new();
-    for segment in &transcript.segments {
+    for segment in transcript.segments.iter().chain(transcript.proposals.iter().map(|proposal| &proposal.segment)) {
         if !engines.contains(&&segment.engine) {
             engines.push(&segment.engine);
         }
@@ -181,6 +191,19 @@ pub fn json(transcript: &Transcript) -> Result<String, ExportError> {
     for (index, segment) in transcript.segments.iter().enumerate() {
         out.push_str(if index == 0 { "\n" } else { ",\n" });
         out.push_str(&serde_json::to_string(&row(transcript, &engines, segment)).map_err(fail)?);
+    }
+    if !transcript.proposals.is_empty() {
+        out.push_str("\n],\n\"proposals\":[");
+    }
+    for (index, proposal) in transcript.proposals.iter().enumerate() {
+        out.push_str(if index == 0 { "\n" } else { ",\n" });
+        let row = ProposalRow {
+            replaces: &proposal.replaces,
+            proposed_at: proposal.by.at.to_string(),
+            proposed_by: &proposal.by.actor.id,
+            row: row(transcript, &engines, &proposal.segment),
+        };
+        out.push_str(&serde_json::to_string(&row).map_err(fail)?);
     }
     out.push_str("\n]}\n");
     Ok(out)

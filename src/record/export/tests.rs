@@ -17,7 +17,7 @@ use crate::{
     },
     record::{
         entry::Entry,
-        store::suite::{by, channel, committed, hearing, opened, segment, setup},
+        store::suite::{by, channel, committed, hearing, opened, proposed, segment, setup},
     },
 };
 
@@ -112,6 +112,46 @@ fn a_segment_that_touches_a_sealed_interval_is_sealed_as_a_whole() {
     ]);
     let classes: Vec<_> = made.segments.iter().map(|s| made.class(s)).collect();
     assert_eq!(classes, [IntervalClass::Sealed, IntervalClass::Open, IntervalClass::Open]);
+}
+
+#[test]
+fn proposals_stand_beside_the_segments_in_json_and_nowhere_else() {
+    let sealed = Change::IntervalBegan {
+        channel: channel(1),
+        first_sample: SamplePos::new(160_000),
+        class: IntervalClass::Sealed,
+        end: None,
+        order: None,
+    };
+    let text = vec![
+        opened(),
+        sealed,
+        committed(segment(1, 1, 16_000, 0, "Who was it?", None)),
+        committed(segment(2, 1, 16_000, 160_000, "hidden words", None)),
+        Change::HearingClosed {},
+    ];
+    let stands = transcript(text.clone());
+    let mut better = segment(9, 1, 16_000, 0, "Who is it?", Some(1));
+    better.engine.model = "better".to_owned();
+    let secret = proposed(&[2], segment(8, 1, 16_000, 160_000, "hidden better", None));
+    let made = transcript([text, vec![secret, proposed(&[1], better)]].concat());
+    assert_eq!(made.segments, stands.segments);
+    for (with, without) in [(vtt(&made), vtt(&stands)), (srt(&made), srt(&stands)), (txt(&made), txt(&stands))] {
+        assert!(!with.contains("better") && !with.contains("Who is"), "{with}");
+        assert_eq!(with.lines().count(), without.lines().count());
+    }
+    let parsed: serde_json::Value = serde_json::from_str(&json(&made).unwrap()).unwrap();
+    let [first, second] = &parsed["proposals"].as_array().unwrap()[..] else { panic!("{parsed}") };
+    assert_eq!((&first["text"], &second["text"]), (&"Who is it?".into(), &"hidden better".into()));
+    assert_eq!((&first["class"], &second["class"]), (&"open".into(), &"sealed".into()));
+    assert_eq!(first["replaces"][0], parsed["segments"][0]["id"]);
+    assert_eq!(parsed["engines"][usize::try_from(first["engine"].as_u64().unwrap()).unwrap()]["model"], "better");
+    assert_eq!((&first["proposed_by"], first["flags"].as_array().unwrap().len()), (&"service".into(), 1));
+    assert!(first["words"][1]["start_ms"].is_u64() && first["proposed_at"].is_string());
+    let open = json(&made.open_parts()).unwrap();
+    assert!(open.contains("Who is it?") && !open.contains("hidden"), "{open}");
+    let none: serde_json::Value = serde_json::from_str(&json(&stands).unwrap()).unwrap();
+    assert!(none.get("proposals").is_none());
 }
 
 #[test]

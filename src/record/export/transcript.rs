@@ -7,12 +7,13 @@ use jiff::Timestamp;
 use super::ExportError;
 use crate::{
     domain::{
+        actor::Attribution,
         alarm::{Alarm, AlarmState},
         change::{Change, EntrySeq, Imported, IntervalClass, Order},
         channel::ChannelSetup,
         clock::{ClockKind, ClockSource},
         flag::{Evidence, FlagCode},
-        id::{ChannelId, HearingId},
+        id::{ChannelId, HearingId, SegmentId},
         interval::Classes,
         segment::{CaptionState, Segment},
         time::{SamplePos, SampleRate},
@@ -68,6 +69,17 @@ pub struct ClockNote {
     pub kind: ClockKind,
 }
 
+/// A text that was proposed for a part of the hearing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proposal {
+    /// The segments that it would take the place of, in order of time.
+    pub replaces: Vec<SegmentId>,
+    /// The text.
+    pub segment: Segment,
+    /// When it was proposed, by whom and what for.
+    pub by: Attribution,
+}
+
 /// The record of one hearing as a document.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transcript {
@@ -95,6 +107,9 @@ pub struct Transcript {
     pub clock: Vec<ClockNote>,
     /// The segments in order of their start as exact hearing time, then of channel, then of their place in the record.
     pub segments: Vec<Segment>,
+    /// Texts that were proposed for parts of it, in order of their start as exact hearing time, then of channel, then of their
+    /// place in the record. The segments stand as they are.
+    pub proposals: Vec<Proposal>,
     /// The last entry that went in.
     pub through: EntrySeq,
 }
@@ -130,13 +145,16 @@ impl Transcript {
             alarms: Vec::new(),
             clock: Vec::new(),
             segments: Vec::new(),
+            proposals: Vec::new(),
             through: *seq,
         };
         for entry in rest {
             transcript.take(entry)?;
         }
         transcript.ledger = ledger::keep(channels, entries, &HashMap::new());
-        transcript.segments.sort_by_key(|s| (s.span.start().at(s.rate), s.channel));
+        let place = |s: &Segment| (s.span.start().at(s.rate), s.channel);
+        transcript.segments.sort_by_key(place);
+        transcript.proposals.sort_by_key(|proposal| place(&proposal.segment));
         Ok(transcript)
     }
 
@@ -171,6 +189,11 @@ impl Transcript {
             Change::ClockMapped { channel, at, wall, source, kind } => {
                 self.clock.push(ClockNote { channel: *channel, at: *at, wall: *wall, source: *source, kind: *kind })
             }
+            Change::RevisionProposed { replaces, segment } => self.proposals.push(Proposal {
+                replaces: replaces.clone(),
+                segment: Segment::clone(segment),
+                by: entry.by.clone(),
+            }),
             Change::HearingClosed {} => self.closed_at = Some(entry.by.at),
             // A second opening cannot be in a record; stored audio is told by the journal. Of a text that was destroyed nothing
             // is handed out.
@@ -192,7 +215,9 @@ impl Transcript {
     #[must_use]
     pub fn open_parts(mut self) -> Self {
         let classes = &self.classes;
-        self.segments.retain(|s| classes.strictest(s.channel, s.span) == IntervalClass::Open);
+        let open = |s: &Segment| classes.strictest(s.channel, s.span) == IntervalClass::Open;
+        self.segments.retain(open);
+        self.proposals.retain(|proposal| open(&proposal.segment));
         self
     }
 

@@ -126,6 +126,8 @@ pub enum Flaw {
     Rate(ChannelId),
     /// A figure that is not a finite number, and would not be read back.
     NotFinite,
+    /// A text that is proposed for samples that are not there.
+    NoAudio(ChannelId),
     /// A flag on words that the segment does not have.
     FlaggedWords,
     /// Stored audio of an interval of which nothing is stored.
@@ -145,6 +147,9 @@ impl fmt::Display for Flaw {
             Self::NotFinite => f.write_str("a figure is not a finite number"),
             Self::FlaggedWords => f.write_str("a flag stands on words that the segment does not have"),
             Self::OnlyRead => f.write_str("it is what is read in place of a destroyed text, and is never added"),
+            Self::NoAudio(channel) => {
+                write!(f, "it stands on samples of channel {channel} that are not stored, or were destroyed")
+            }
             Self::NothingStored => f.write_str("audio that is off the record or muted cannot be stored"),
         }
     }
@@ -168,6 +173,14 @@ pub enum RecordError {
     /// The hearing is closed, and takes nothing but text of audio stored before.
     #[error("hearing {hearing} is closed and takes no {change} any more")]
     HearingClosed {
+        /// Which.
+        hearing: HearingId,
+        /// What was to be added.
+        change: &'static str,
+    },
+    /// The hearing goes on, and takes no proposals.
+    #[error("hearing {hearing} is still open: it takes {change} when it is closed")]
+    HearingOpen {
         /// Which.
         hearing: HearingId,
         /// What was to be added.
@@ -313,7 +326,7 @@ impl Fault for RecordError {
         match self {
             Self::HearingExists { .. } => FaultKind::AlreadyExists,
             Self::HearingUnknown { .. } => FaultKind::NotFound,
-            Self::HearingClosed { .. } | Self::AudioOverlap { .. } => FaultKind::Conflict,
+            Self::HearingClosed { .. } | Self::HearingOpen { .. } | Self::AudioOverlap { .. } => FaultKind::Conflict,
             Self::Invalid { .. } => FaultKind::Invalid,
             Self::Busy { retry_after } => FaultKind::Overloaded { retry_after: *retry_after },
             Self::Stopped | Self::Open { .. } | Self::ReadOnly { .. } => FaultKind::Unavailable,

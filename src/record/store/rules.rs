@@ -8,7 +8,7 @@ use crate::domain::{
     flag::Evidence,
     id::{ChannelId, HearingId},
     segment::Segment,
-    time::SamplePos,
+    time::{SamplePos, Span},
 };
 
 /// What must be known of a hearing to judge its next change.
@@ -20,6 +20,8 @@ pub(super) struct Head {
     pub(super) channels: Vec<ChannelSetup>,
     /// The end of the stored audio of each channel that has any.
     pub(super) stored: Vec<(ChannelId, SamplePos)>,
+    /// The stored audio that was destroyed since.
+    pub(super) destroyed: Vec<(ChannelId, Span)>,
     /// Whether it was closed.
     pub(super) closed: bool,
 }
@@ -27,7 +29,7 @@ pub(super) struct Head {
 impl Head {
     /// Before the first entry.
     pub(super) const fn opened(channels: Vec<ChannelSetup>) -> Self {
-        Self { last: EntrySeq::START, channels, stored: Vec::new(), closed: false }
+        Self { last: EntrySeq::START, channels, stored: Vec::new(), destroyed: Vec::new(), closed: false }
     }
 
     fn setup(&self, channel: ChannelId) -> Option<&ChannelSetup> {
@@ -39,6 +41,14 @@ impl Head {
         self.stored.iter().find(|(c, _)| *c == channel).map_or(SamplePos::ZERO, |(_, end)| *end)
     }
 
+    /// Whether all of `span` is stored and nothing of it was destroyed, as far as the record says.
+    fn has_audio(&self, channel: ChannelId, span: Span) -> bool {
+        let meets = |gone: &Span| gone.start() < span.end() && span.start() < gone.end();
+        !span.is_empty()
+            && span.end() <= self.stored(channel)
+            && !self.destroyed.iter().any(|(c, gone)| *c == channel && meets(gone))
+    }
+
     /// Takes a change in that was written as entry `seq`.
     pub(super) fn follow(&mut self, seq: EntrySeq, change: &Change) {
         self.last = seq;
@@ -47,13 +57,13 @@ impl Head {
                 self.stored.retain(|(c, _)| c != channel);
                 self.stored.push((*channel, span.end()));
             }
+            Change::AudioDestroyed { channel, span, .. } => self.destroyed.push((*channel, *span)),
             Change::HearingClosed {} => self.closed = true,
             Change::HearingOpened { .. }
             | Change::RecognitionBegan {}
             | Change::RecognitionEnded {}
             | Change::LoadStepped { .. }
             | Change::IntervalBegan { .. }
-            | Change::AudioDestroyed { .. }
             | Change::AudioMissing { .. }
             | Change::InputEnded { .. }
             | Change::AudioConflict { .. }
@@ -61,6 +71,7 @@ impl Head {
             | Change::ClockMapped { .. }
             | Change::SegmentCommitted { .. }
             | Change::SegmentRevised { .. }
+            | Change::RevisionProposed { .. }
             | Change::SegmentDestroyed {} => {}
         }
     }
@@ -92,6 +103,10 @@ pub(super) fn check(
         Change::AudioStored { channel, span, .. } if span.start() < head.stored(*channel) => {
             Err(RecordError::AudioOverlap { hearing, channel: *channel, through: head.stored(*channel) })
         }
+        // While it goes on, the text of the record itself is still being made.
+        Change::RevisionProposed { .. } if !head.closed => {
+            Err(RecordError::HearingOpen { hearing, change: change.name() })
+        }
         Change::AudioStored { .. }
         | Change::HearingOpened { .. }
         | Change::RecognitionBegan {}
@@ -106,6 +121,7 @@ pub(super) fn check(
         | Change::ClockMapped { .. }
         | Change::SegmentCommitted { .. }
         | Change::SegmentRevised { .. }
+        | Change::RevisionProposed { .. }
         | Change::HearingClosed {}
         | Change::SegmentDestroyed {} => Ok(()),
     }
@@ -120,8 +136,9 @@ fn may_follow_closing(head: &Head, change: &Change) -> bool {
         }
         // What was said can be sealed or destroyed as long as it is there.
         Change::IntervalBegan { class, .. } => *class != IntervalClass::Open,
-        // A hearing that was only recorded gets its text afterwards.
-        Change::AudioDestroyed { .. }
+        // A hearing that was only recorded gets its text afterwards. What is proposed is looked at more closely.
+        Change::RevisionProposed { .. }
+        | Change::AudioDestroyed { .. }
         | Change::AudioMissing { .. }
         | Change::RecognitionBegan {}
         | Change::RecognitionEnded {}
@@ -165,6 +182,11 @@ fn flaw(head: &Head, change: &Change) -> Option<Flaw> {
         }),
         Change::SegmentCommitted { segment } | Change::SegmentRevised { segment } => {
             known(segment.channel).or_else(|| segment_flaw(head, segment))
+        }
+        Change::RevisionProposed { segment, .. } => {
+            let silent = || (!head.has_audio(segment.channel, segment.span)).then_some(Flaw::NoAudio(segment.channel));
+            let flaw = known(segment.channel).or_else(|| segment_flaw(head, segment));
+            flaw.or_else(|| if head.closed { silent() } else { None })
         }
         Change::HearingOpened { .. }
         | Change::RecognitionBegan {}

@@ -110,11 +110,17 @@ pub(crate) fn committed(segment: Segment) -> Change {
     Change::SegmentCommitted { segment: Box::new(segment) }
 }
 
+pub(crate) fn proposed(replaces: &[u128], segment: Segment) -> Change {
+    let replaces = replaces.iter().map(|id| SegmentId::new(uuid::Uuid::from_u128(*id))).collect();
+    Change::RevisionProposed { replaces, segment: Box::new(segment) }
+}
+
 /// Runs every rule of the contract on stores made by `make`; each call gives a new, empty one.
 pub(crate) async fn record_store_suite<S: RecordStore>(make: impl Fn() -> S) {
     entries_come_back_as_they_went_in(&make()).await;
     a_hearing_opens_first_and_once(&make()).await;
     nothing_but_late_text_follows_the_closing(&make()).await;
+    proposals_stand_on_audio_of_closed_hearings(&make()).await;
     what_can_never_be_right_is_refused(&make()).await;
     audio_is_recorded_once(&make()).await;
     many_writers_get_one_order(Arc::new(make())).await;
@@ -175,6 +181,38 @@ async fn nothing_but_late_text_follows_the_closing(store: &impl RecordStore) {
         assert_eq!(error.kind(), FaultKind::Conflict, "{error}");
     }
     assert_eq!(store.hearing(hearing(1)).await.unwrap().last, EntrySeq::new(4));
+}
+
+async fn proposals_stand_on_audio_of_closed_hearings(store: &impl RecordStore) {
+    let said = committed(segment(1, 1, 16_000, 0, "who was it", None));
+    for change in [opened(), stored(1, 0, 64_000), said] {
+        store.append(hearing(1), change, by("a")).await.unwrap();
+    }
+    let better = || proposed(&[1], segment(2, 1, 16_000, 0, "who is it", Some(1)));
+    let error = store.append(hearing(1), better(), by("a")).await.unwrap_err();
+    assert!(matches!(error, RecordError::HearingOpen { .. }) && error.kind() == FaultKind::Conflict, "{error}");
+    store.append(hearing(1), Change::HearingClosed {}, by("a")).await.unwrap();
+    let receipt = store.append(hearing(1), better(), by("a")).await.unwrap();
+    let entries = store.entries_named(hearing(1), "revision_proposed").await.unwrap();
+    assert_eq!((entries.len(), entries[0].seq, &entries[0].change), (1, receipt.seq, &better()));
+    // Beyond what is stored, on another channel, on nothing, and on what was destroyed.
+    let beyond = proposed(&[], segment(3, 1, 16_000, 60_000, "never stored", None));
+    let mut nothing = segment(4, 1, 16_000, 0, "words", None);
+    nothing.span = Span::EMPTY;
+    for (change, number) in
+        [(beyond, 1), (proposed(&[], segment(5, 2, 48_000, 0, "unheard", None)), 2), (proposed(&[], nothing), 1)]
+    {
+        assert_eq!(flaw(store.append(hearing(1), change, by("a")).await), Flaw::NoAudio(channel(number)));
+    }
+    let gone =
+        Change::AudioDestroyed { channel: channel(1), span: span(16_000, 20_000), class: IntervalClass::OffRecord };
+    store.append(hearing(1), gone, by("a")).await.unwrap();
+    assert_eq!(flaw(store.append(hearing(1), better(), by("a")).await), Flaw::NoAudio(channel(1)));
+    let beside = proposed(&[], segment(6, 1, 16_000, 20_000, "beside it", None));
+    store.append(hearing(1), beside, by("a")).await.unwrap();
+    let mut doubtful = segment(7, 1, 16_000, 20_000, "beside it", Some(0));
+    doubtful.flags[0].words = 0..9;
+    assert_eq!(flaw(store.append(hearing(1), proposed(&[], doubtful), by("a")).await), Flaw::FlaggedWords);
 }
 
 #[track_caller]

@@ -174,6 +174,14 @@ fn a_record_goes_on_after_it_was_opened_again_with_its_rules() {
         let store = open(&path).unwrap();
         let late = suite::committed(suite::segment(2, 1, 16_000, 32_000, "late words", None));
         assert_eq!(store.append(suite::hearing(1), late, suite::by("a")).await.unwrap().seq, EntrySeq::new(5));
+        let (span, class) = (suite::span(0, 9_000), crate::domain::change::IntervalClass::Muted);
+        let gone = Change::AudioDestroyed { channel: suite::channel(1), span, class };
+        store.append(suite::hearing(1), gone, suite::by("a")).await.unwrap();
+        store.close().await.unwrap();
+        let store = open(&path).unwrap();
+        let on_it = suite::proposed(&[1], suite::segment(3, 1, 16_000, 0, "the second", None));
+        let error = store.append(suite::hearing(1), on_it, suite::by("a")).await.unwrap_err();
+        assert!(error.to_string().contains("were destroyed"), "{error}");
         assert!(store.append(suite::hearing(1), Change::HearingClosed {}, suite::by("a")).await.is_err());
     });
 }

@@ -52,6 +52,41 @@ impl fmt::Debug for Job {
     }
 }
 
+/// Something else that takes a decode's time, on the thread of a worker.
+pub type Errand = Box<dyn FnOnce() + Send>;
+
+/// What a worker can be asked.
+enum Work {
+    Decode(Job),
+    /// For as long as it runs, the worker decodes nothing.
+    Errand(Errand, CancelFlag),
+}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Decode(job) => job.fmt(f),
+            Self::Errand(..) => f.write_str("Errand"),
+        }
+    }
+}
+
+impl Work {
+    fn is_unwanted(&self) -> bool {
+        match self {
+            Self::Decode(Job { cancel, .. }) | Self::Errand(_, cancel) => cancel.is_cancelled(),
+        }
+    }
+
+    /// It is not done: whoever waits is told, and an errand is dropped.
+    fn refuse(self, why: AsrError) {
+        match self {
+            Self::Decode(job) => (job.reply)(Err(why)),
+            Self::Errand(errand, _) => drop(errand),
+        }
+    }
+}
+
 /// How full the pool is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depth {
@@ -86,8 +121,8 @@ impl fmt::Debug for Shared {
 
 #[derive(Debug, Default)]
 struct Queue {
-    jobs: Schedule<Job>,
-    /// Threads that decodes have taken.
+    jobs: Schedule<Work>,
+    /// Threads that workers have taken.
     taken: usize,
     stopping: bool,
 }
@@ -114,17 +149,28 @@ impl Pool {
 
     /// Hands a job in. Returns at once.
     pub fn submit(&self, job: Job) {
+        self.push((job.stream, job.urgency), Work::Decode(job));
+    }
+
+    /// Has a worker run `errand` in the place of a decode of `stream`, when it is the next that is due: an engine that is not the
+    /// pool's decodes in it, so that no more decodes run than there are slots. It is dropped where `cancel` is raised before, or
+    /// the pool stops.
+    pub fn lend(&self, stream: u64, urgency: Urgency, cancel: CancelFlag, errand: Errand) {
+        self.push((stream, urgency), Work::Errand(errand, cancel));
+    }
+
+    fn push(&self, (stream, urgency): (u64, Urgency), work: Work) {
         let mut queue = self.shared.lock();
         if queue.stopping {
             drop(queue);
-            (job.reply)(Err(AsrError::WorkerGone));
+            work.refuse(AsrError::WorkerGone);
             return;
         }
-        let replaced = queue.jobs.push(job.stream, job.urgency, Instant::now(), job);
+        let replaced = queue.jobs.push(stream, urgency, Instant::now(), work);
         drop(queue);
         self.shared.wake.notify_one();
         if let Some(stale) = replaced {
-            (stale.reply)(Err(AsrError::Cancelled));
+            stale.refuse(AsrError::Cancelled);
         }
     }
 
@@ -151,8 +197,8 @@ impl Drop for Pool {
             queue.jobs.clear()
         };
         self.shared.wake.notify_all();
-        for job in left {
-            (job.reply)(Err(AsrError::WorkerGone));
+        for work in left {
+            work.refuse(AsrError::WorkerGone);
         }
         for worker in self.workers.drain(..) {
             if worker.join().is_err() {
@@ -175,9 +221,9 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next job, how long it waited and how many threads it has; `None` when the pool stops. What nobody wants any more is
-    /// answered on the way.
-    fn next(&self) -> Option<(Job, Duration, usize)> {
+    /// What is to be done next, how long it waited and how many threads it has; `None` when the pool stops. What nobody wants any
+    /// more is answered on the way.
+    fn next(&self) -> Option<(Work, Duration, usize)> {
         let mut queue = self.lock();
         loop {
             if queue.stopping {
@@ -187,16 +233,16 @@ impl Shared {
                 queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            match queue.jobs.next(Instant::now(), |job| job.cancel.is_cancelled()) {
-                Some(Next::Decode(job, waited)) => {
-                    let others = queue.jobs.lengths() != (0, 0);
+            match queue.jobs.next(Instant::now(), Work::is_unwanted) {
+                Some(Next::Decode(work, waited)) => {
+                    let others = queue.jobs.lengths() != (0, 0) || matches!(work, Work::Errand(..));
                     let threads = self.slots.share(queue.taken, others).unwrap_or(self.slots.threads);
                     queue.taken += threads;
-                    return Some((job, waited, threads));
+                    return Some((work, waited, threads));
                 }
-                Some(Next::Drop(job)) => {
+                Some(Next::Drop(work)) => {
                     drop(queue);
-                    (job.reply)(Err(AsrError::Cancelled));
+                    work.refuse(AsrError::Cancelled);
                     queue = self.lock();
                 }
                 None => queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner),
@@ -210,7 +256,17 @@ fn work(shared: &Shared, recognizer: &Arc<dyn Recognizer>) {
     // it and is told.
     let mut decoder: Option<Box<dyn Decoder>> =
         panic::catch_unwind(panic::AssertUnwindSafe(|| recognizer.decoder().ok())).unwrap_or(None);
-    while let Some((job, waited, threads)) = shared.next() {
+    while let Some((work, waited, threads)) = shared.next() {
+        let job = match work {
+            Work::Decode(job) => job,
+            Work::Errand(errand, _) => {
+                if panic::catch_unwind(panic::AssertUnwindSafe(errand)).is_err() {
+                    tracing::error!("an errand of a decoding thread panicked");
+                }
+                shared.give_back(threads);
+                continue;
+            }
+        };
         let _entered = job.span.clone().entered();
         let started = Instant::now();
         let outcome = decode(&mut decoder, recognizer, &job, threads);
@@ -359,6 +415,35 @@ mod tests {
         assert!(matches!(replies.recv().unwrap(), (2, Err(AsrError::Cancelled))));
         open.send(true).unwrap();
         assert!(matches!(replies.recv().unwrap(), (3, Ok(_))));
+    }
+
+    #[test]
+    fn an_errand_takes_a_slot_and_one_that_nobody_wants_is_dropped() {
+        let pool = Pool::start(&scripted(), Slots::default(), Arc::new(|_, _, _| {})).unwrap();
+        let (tell, told) = sync_channel(8);
+        let (go, wait) = sync_channel::<()>(0);
+        let (reply, replies) = sync_channel(8);
+        let lend = |what: &'static str, cancel: &CancelFlag, wait: Option<Receiver<()>>| {
+            let tell = tell.clone();
+            let errand = move || {
+                tell.send(what).unwrap();
+                // It goes on when it is let, or whoever could let it is gone.
+                let _let = wait.map(|wait| wait.recv());
+            };
+            pool.lend(9, Urgency::Late, cancel.clone(), Box::new(errand));
+        };
+        lend("first", &CancelFlag::default(), Some(wait));
+        assert_eq!(told.recv(), Ok("first"));
+        let unwanted = CancelFlag::default();
+        unwanted.cancel();
+        lend("unwanted", &unwanted, None);
+        lend("last", &CancelFlag::default(), None);
+        pool.submit(job(1, Pass::Final, &reply));
+        assert!(replies.try_recv().is_err(), "the one slot is taken");
+        go.send(()).unwrap();
+        assert!(matches!(replies.recv().unwrap(), (1, Ok(_))), "a final that is due is before what is late");
+        assert_eq!(told.recv(), Ok("last"));
+        drop(pool);
     }
 
     #[test]

@@ -13,35 +13,23 @@ use whisper_rs::{DtwMode, DtwModelPreset, DtwParameters, WhisperContext, Whisper
 
 use self::decoder::WhisperDecoder;
 use super::{AsrError, Decoder, KnownLanguages, Pass, Recognizer};
-use crate::domain::{
-    engine::{EngineInfo, Sha256Hash},
-    language::LanguageTag,
+use crate::{
+    domain::{
+        engine::{EngineInfo, Sha256Hash},
+        language::LanguageTag,
+    },
+    speech::profile::{Decoding, Profile},
 };
 
 const ENGINE: &str = "whisper.cpp";
 
-/// How one pass decodes. Everything that can change a text is here, and all of it goes into the record.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PassParameters {
-    /// 1 for greedy search, more for beam search.
-    pub beam: u8,
-    /// Beams are searched only where what greedy search found is less probable than this (the mean logarithm of its tokens);
-    /// `None`: always. What people say clearly costs a third of the time so.
-    pub doubt: Option<f32>,
-    /// Encoder positions (20 ms each) beyond the audio; `None` for the whole 30 s context. Below about 32 the decoder
-    /// loops; windows under 256 positions in all loop too (measured on base, clips of real speech).
-    pub context_pad: Option<usize>,
-    /// Whether words are aligned to the sound by cross-attention (one more decoder pass a window).
-    pub align_words: bool,
-}
-
-/// How the engine runs.
+/// How the engine runs. Of the profiles all goes into the record.
 #[derive(Clone, Debug)]
 pub struct WhisperOptions {
     /// For text while people speak.
-    pub partial: PassParameters,
+    pub partial: Profile,
     /// For the record.
-    pub last: PassParameters,
+    pub last: Profile,
     /// Which heads of the decoder follow the sound.
     pub alignment: AlignmentHeads,
 }
@@ -58,23 +46,10 @@ pub enum AlignmentHeads {
 }
 
 impl WhisperOptions {
-    const fn of(&self, pass: Pass) -> &PassParameters {
+    const fn of(&self, pass: Pass) -> &Decoding {
         match pass {
-            Pass::Partial => &self.partial,
-            Pass::Final => &self.last,
-        }
-    }
-}
-
-/// Below this mean log probability beams are searched, by default.
-const DOUBT: f32 = -0.5;
-
-impl Default for WhisperOptions {
-    fn default() -> Self {
-        Self {
-            partial: PassParameters { beam: 1, doubt: None, context_pad: Some(128), align_words: false },
-            last: PassParameters { beam: 5, doubt: Some(DOUBT), context_pad: Some(128), align_words: true },
-            alignment: AlignmentHeads::Unknown,
+            Pass::Partial => &self.partial.decoding,
+            Pass::Final => &self.last.decoding,
         }
     }
 }
@@ -115,19 +90,19 @@ impl Whisper {
         // Flash attention is slower on CPUs in this version and excludes alignment.
         parameters.flash_attn(false);
         parameters.use_gpu(cfg!(any(feature = "cuda", feature = "vulkan", feature = "metal")));
-        if options.last.align_words || options.partial.align_words {
+        if options.last.decoding.align_words || options.partial.decoding.align_words {
             let mode = if heads.is_empty() { preset(&options.alignment) } else { DtwMode::Custom { aheads: &heads } };
             parameters.dtw_parameters(DtwParameters { mode, ..DtwParameters::default() });
         }
         let context = WhisperContext::new_from_buffer_with_params(weights.bytes, parameters)
             .map_err(|error| engine_error("load the weights", &error))?;
-        let info = |pass: &str, p: &PassParameters| EngineInfo {
+        let info = |pass: &str, profile: &Profile| EngineInfo {
             engine: ENGINE.to_owned(),
             engine_version: whisper_rs::get_whisper_version().to_owned(),
             model: weights.name.to_owned(),
             model_sha256: weights.sha256,
             device: if cfg!(feature = "cuda") { "cuda:0" } else { "cpu" }.to_owned(),
-            parameters: describe(pass, p),
+            parameters: describe(pass, profile),
         };
         Ok(Self {
             languages: known_languages(context.is_multilingual()),
@@ -155,12 +130,11 @@ fn preset(alignment: &AlignmentHeads) -> DtwMode<'static> {
     DtwMode::ModelPreset { model_preset }
 }
 
-fn describe(pass: &str, p: &PassParameters) -> String {
-    json!({
-        "align_words": p.align_words, "beam": p.beam, "beam_below": p.doubt, "context_pad": p.context_pad, "pass": pass,
+fn describe(pass: &str, profile: &Profile) -> String {
+    profile.parameters(json!({
+        "least_context": decoder::LEAST_CONTEXT, "most_tokens_a_second": decoder::MOST_TOKENS_A_SECOND, "pass": pass,
         "single_segment": true, "suppress_blank": true, "temperature": 0,
-    })
-    .to_string()
+    }))
 }
 
 impl Recognizer for Whisper {

@@ -17,7 +17,7 @@ use vivavoce::{
         self, stream_request::Kind as In, stream_response::Kind as Out, transcription_client::TranscriptionClient,
     },
     app::{Engine, EngineSettings, Server, ServerSettings, isolation::Isolation},
-    speech::{front::FrontConfig, stream::endpoint::EndpointConfig},
+    speech::profile::Profiles,
 };
 
 use super::{models::store_with, speech::Speech};
@@ -33,11 +33,10 @@ pub(crate) fn engine_settings() -> EngineSettings {
     EngineSettings {
         models: store_with(&["base", "silero-vad"]).dir().canonicalize().unwrap(),
         model: "base".to_owned(),
-        vad_model: "silero-vad".to_owned(),
         workers: 2,
         threads_per_worker: 1,
-        beam: 5,
-        front: FrontConfig { endpoint: EndpointConfig::default(), partial_step_ms: 500 },
+        profiles: Profiles::built_in("silero-vad"),
+        partial_step_ms: 500,
         isolation: Isolation::None,
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     record::ledger::Account,
 };
 
-fn request(start: Start, end: Option<u64>, class: IntervalClass) -> Request {
+pub(super) fn request(start: Start, end: Option<u64>, class: IntervalClass) -> Request {
     let label = |text: &str| Label::try_from(text.to_owned()).unwrap();
     Request {
         channel: None,
@@ -18,11 +18,11 @@ fn request(start: Start, end: Option<u64>, class: IntervalClass) -> Request {
     }
 }
 
-fn at(n: u64) -> Start {
+pub(super) fn at(n: u64) -> Start {
     Start::At(SamplePos::new(n))
 }
 
-async fn order(hearings: &Arc<Hearings>, hearing: HearingId, request: Request) -> Placed {
+pub(super) async fn order(hearings: &Arc<Hearings>, hearing: HearingId, request: Request) -> Placed {
     hearings.order(hearing, request, by()).await.unwrap()
 }
 

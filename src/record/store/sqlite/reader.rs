@@ -193,6 +193,9 @@ pub(super) fn head(
             head.follow(entry.seq, &entry.change);
         }
     }
+    for entry in entries_named(connection, sealer, hearing, "audio_destroyed")? {
+        head.follow(entry.seq, &entry.change);
+    }
     head.last = last;
     head.closed = summary.closed_at.is_some();
     Ok(Some(head))

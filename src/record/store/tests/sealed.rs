@@ -93,6 +93,23 @@ fn a_destroyed_text_is_gone_its_entry_stays_and_all_others_are_read() {
 }
 
 #[test]
+fn what_is_proposed_is_sealed_and_destroyed_as_a_text_is() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, keys) = open(folder.path());
+        fill(&store).await;
+        let better = suite::proposed(&[1], suite::segment(9, 1, 16_000, 0, "the bettersecret was said", None));
+        for change in [Change::HearingClosed {}, better.clone()] {
+            store.append(suite::hearing(1), change, suite::by("a")).await.unwrap();
+        }
+        assert!(!holds(folder.path(), "bettersecret"));
+        assert_eq!(all(&store).await[4], better);
+        store.destroy_texts(suite::hearing(1), vec![EntrySeq::new(5)]).await.unwrap();
+        assert_eq!((destroyed_slots(&keys), &all(&store).await[4]), (1, &Change::SegmentDestroyed {}));
+    });
+}
+
+#[test]
 fn only_texts_are_destroyed_and_all_of_them_or_none() {
     let folder = tempfile::tempdir().unwrap();
     runtime().block_on(async {

@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::Arc};
 use whisper_rs::{FullParams, SamplingStrategy, WhisperContext, WhisperState};
 
 use super::{
-    PassParameters, WhisperOptions, engine_error, language_id,
+    Decoding, WhisperOptions, engine_error, language_id,
     native::{self, Start},
 };
 use crate::{
@@ -19,9 +19,12 @@ use crate::{
         probability::Probability,
         time::TickSpan,
     },
-    speech::asr::{
-        AsrError, CancelFlag, DecodeRequest, Decoder, MAX_WINDOW, Pass, SECOND,
-        words::{Token, assemble, repeats},
+    speech::{
+        asr::{
+            AsrError, CancelFlag, DecodeRequest, Decoder, MAX_WINDOW, Pass, SECOND,
+            words::{Token, assemble, repeats},
+        },
+        profile::WHOLE_CONTEXT,
     },
 };
 
@@ -29,7 +32,13 @@ use crate::{
 const CONTEXT_PER_SECOND: usize = 50;
 
 /// The whole encoder context: 30 s.
-const FULL_CONTEXT: usize = 1_500;
+const FULL_CONTEXT: usize = WHOLE_CONTEXT as usize;
+
+/// Fewer positions make the decoder loop (measured).
+pub(super) const LEAST_CONTEXT: usize = 256;
+
+/// More tokens a second than anybody speaks: Chinese, Quechua and Swahili take up to a dozen, a loop has no end.
+pub(super) const MOST_TOKENS_A_SECOND: usize = 20;
 
 /// What one pass found.
 struct Found {
@@ -141,20 +150,21 @@ impl WhisperDecoder {
     /// says that has lost its way, with longer ones. Greedy first: beams cost twice as much, and where the words are clear they
     /// find the same ones.
     fn last(&mut self, request: &DecodeRequest<'_>, cancel: &CancelFlag) -> Result<Hypothesis, AsrError> {
-        let PassParameters { beam, doubt, .. } = *self.options.of(request.pass);
+        let Decoding { beam, beam_below, .. } = *self.options.of(request.pass);
         let mut context = self.context_for(request.pass);
         let mut found = loop {
-            let first = if doubt.is_some() { 1 } else { beam };
+            let first = if beam_below < 0.0 { 1 } else { beam };
             let found = self.search(request, (first, context), cancel)?;
-            if context == FULL_CONTEXT || !is_lost(&found.tokens, self.padded.len()) {
+            if context == FULL_CONTEXT || !self.is_lost(&found.tokens, request.pass) {
                 break found;
             }
             context = (context * 2).min(FULL_CONTEXT);
             tracing::debug!(context, "a decode lost its way; it is done again with a longer context");
         };
-        if beam > 1 && doubt.is_some_and(|doubt| found.mean_logprob < doubt) {
+        let lost = self.is_lost(&found.tokens, request.pass);
+        if beam > 1 && beam_below < 0.0 && (found.mean_logprob < beam_below || lost) {
             let beams = self.search(request, (beam, context), cancel)?;
-            if !is_lost(&beams.tokens, self.padded.len()) || beams.mean_logprob > found.mean_logprob {
+            if !self.is_lost(&beams.tokens, request.pass) || beams.mean_logprob > found.mean_logprob {
                 found = beams;
             }
         }
@@ -262,11 +272,20 @@ impl WhisperDecoder {
 
     /// Encoder positions for the padded window.
     pub(super) fn context_for(&self, pass: Pass) -> usize {
-        /// Fewer positions make the decoder loop (measured).
-        const LEAST: usize = 256;
-        let Some(pad) = self.options.of(pass).context_pad else { return FULL_CONTEXT };
         let audio = (self.padded.len() * CONTEXT_PER_SECOND).div_ceil(SECOND);
-        (audio + pad).clamp(LEAST, FULL_CONTEXT)
+        (audio + usize::from(self.options.of(pass).context_pad)).clamp(LEAST_CONTEXT, FULL_CONTEXT)
+    }
+
+    /// Whether tokens are what a decoder says that has lost its way: they do not end, or the same come again and again, or it
+    /// believes none of them.
+    fn is_lost(&self, tokens: &[Token], pass: Pass) -> bool {
+        let lowest = self.options.of(pass).lost_below;
+        tokens.len() >= most_tokens(self.padded.len()) || mean_logprob(tokens) < lowest || repeats(tokens)
+    }
+
+    /// Tokens of what was said before that are read.
+    pub(super) fn most_before(&self, pass: Pass) -> usize {
+        self.options.of(pass).prompt_tokens.into()
     }
 
     fn tokens(&self, pass: Pass) -> Vec<Token> {
@@ -292,16 +311,9 @@ impl WhisperDecoder {
     }
 }
 
-/// More tokens than anybody speaks in so many samples: Chinese, Quechua and Swahili take up to a dozen a second, a loop has no
-/// end.
+/// More tokens than anybody speaks in so many samples.
 pub(super) const fn most_tokens(samples: usize) -> usize {
-    samples * 20 / SECOND + 32
-}
-
-/// Whether tokens are what a decoder says that has lost its way: they do not end, or the same come again and again, or it
-/// believes none of them.
-fn is_lost(tokens: &[Token], samples: usize) -> bool {
-    tokens.len() >= most_tokens(samples) || mean_logprob(tokens) < -1.0 || repeats(tokens)
+    samples * MOST_TOKENS_A_SECOND / SECOND + 32
 }
 
 /// The most probable token of text, or `end`, with its probability among these.
@@ -316,7 +328,7 @@ pub(super) fn most_probable(logits: &[f32], end: i32) -> (i32, f32) {
     (i32::try_from(best).unwrap_or(end), 1.0 / sum.max(1.0))
 }
 
-fn prepare(language_id: i32, beam: u8, p: &PassParameters) -> FullParams<'static, 'static> {
+fn prepare(language_id: i32, beam: u8, p: &Decoding) -> FullParams<'static, 'static> {
     let strategy = if beam > 1 {
         SamplingStrategy::BeamSearch { beam_size: i32::from(beam), patience: -1.0 }
     } else {

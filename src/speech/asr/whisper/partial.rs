@@ -21,9 +21,6 @@ use crate::{
     },
 };
 
-/// Tokens of what was said before that are read: less than the half of its context that whisper.cpp itself allows.
-const MOST_BEFORE: usize = 120;
-
 /// Tokens of the words that the window begins with: a third of the decoder's context of 448.
 const MOST_LEADING: usize = 160;
 
@@ -111,9 +108,10 @@ impl WhisperDecoder {
         let before = tokens(&lead.before)?;
         let leading = tokens(&lead.words)?;
         let mut prompt = Vec::new();
-        if !before.is_empty() {
+        let most = self.most_before(Pass::Partial).min(before.len());
+        if most > 0 {
             prompt.push(context.token_prev());
-            prompt.extend_from_slice(&before[before.len().saturating_sub(MOST_BEFORE)..]);
+            prompt.extend_from_slice(&before[before.len() - most..]);
         }
         prompt.push(context.token_sot());
         if context.is_multilingual() {
