@@ -50,7 +50,7 @@ use vivavoce::{
         store::{RecordStore, sqlite::SqliteStore},
     },
     speech::{
-        asr::{Pass, Recognizer, pool::Pool, scripted::Scripted},
+        asr::{Lead, Pass, Recognizer, pool::Pool, scripted::Scripted},
         audio::{file::AudioFile, format, level::LevelMeter, resample::Resampler},
         confidence::{Sound, judge},
         front::{Front, FrontConfig, Heard, HeardUtterance},
@@ -439,8 +439,14 @@ fn segments(case: &Case, utterances: &[HeardUtterance]) -> Outcome<Vec<Segment>>
     let compose = |(number, heard): (usize, &HeardUtterance)| -> Outcome<Segment> {
         let (utterance, mut hypothesis) = (&heard.utterance, hypothesis(heard)?);
         lay_on_speech(&mut hypothesis, &utterance.speech);
-        let sound =
-            Sound { span: utterance.span, speech: &utterance.speech, level: heard.level, languages: &setup.languages };
+        let sound = Sound {
+            span: utterance.span,
+            speech: &utterance.speech,
+            level: heard.level,
+            languages: &setup.languages,
+            told: &Lead::NOTHING,
+            missing: heard.missing,
+        };
         let judgement = judge(&hypothesis, &sound);
         let word = |w: HeardWord| Word { text: w.text, spaced: w.spaced, span: rate.span_at(w.span), score: w.score };
         Ok(Segment {

@@ -192,6 +192,11 @@ fn flag(flag: &Flag) -> pb::Flag {
         FlagCode::NonSpeechText => pb::FlagCode::NonSpeechText,
         FlagCode::CrossTalk => pb::FlagCode::CrossTalk,
         FlagCode::Overlap => pb::FlagCode::Overlap,
+        FlagCode::EchoOfPrompt => pb::FlagCode::EchoOfPrompt,
+        FlagCode::WeakText => pb::FlagCode::WeakText,
+        FlagCode::LiveDisagrees => pb::FlagCode::LiveDisagrees,
+        FlagCode::StockPhrase => pb::FlagCode::StockPhrase,
+        FlagCode::AudioMissing => pb::FlagCode::AudioMissing,
     };
     pb::Flag {
         code: code.into(),

@@ -14,7 +14,8 @@ use crate::{
         time::Span,
     },
     speech::{
-        confidence::{Sound, judge},
+        asr::Lead,
+        confidence::{Sound, judge, live::disagreement},
         front::HeardUtterance,
         stream::live::fold,
         timing::{lay_on_speech, spoken},
@@ -31,8 +32,14 @@ pub(crate) fn segment(
 ) -> Segment {
     let utterance = &heard.utterance;
     lay_on_speech(&mut hypothesis, &utterance.speech);
-    let sound =
-        Sound { span: utterance.span, speech: &utterance.speech, level: heard.level, languages: &channel.languages };
+    let sound = Sound {
+        span: utterance.span,
+        speech: &utterance.speech,
+        level: heard.level,
+        languages: &channel.languages,
+        told: &Lead::NOTHING,
+        missing: heard.missing,
+    };
     let judgement = judge(&hypothesis, &sound);
     let rate = channel.format.rate;
     let span = rate.span_at(utterance.span);
@@ -57,8 +64,17 @@ pub(crate) fn segment(
     }
 }
 
+/// Says of a segment what was committed while it was said, where its text does not begin with it; where it is quite another, that is a
+/// doubt. Only where the service kept up is there anything to say: neither the words nor whether captions show them depend on it.
+pub(super) fn hold_against(committed: &[HeardWord], segment: &mut Segment) {
+    segment.replaced = replaced(committed, segment);
+    let shown: Vec<&str> = committed.iter().map(|w| w.text.as_str()).collect();
+    let stands: Vec<&str> = segment.words.iter().map(|w| w.text.as_str()).collect();
+    segment.flags.extend(disagreement(&shown, &stands));
+}
+
 /// What was committed while an utterance was said, where the text is another; `None` where the text begins with it.
-pub(super) fn replaced(committed: &[HeardWord], segment: &Segment) -> Option<String> {
+fn replaced(committed: &[HeardWord], segment: &Segment) -> Option<String> {
     let letters = |words: &mut dyn Iterator<Item = &str>| words.map(fold).collect::<String>();
     let shown = letters(&mut committed.iter().map(|w| w.text.as_str()));
     let stands = letters(&mut segment.words.iter().map(|w| w.text.as_str()));

@@ -245,9 +245,12 @@ impl Listener {
 
     /// Nothing is stored up to `at`: what was said before is over, and listening begins anew behind the gap.
     async fn skip_to(&mut self, at: SamplePos) -> Result<(), HearingError> {
+        let heard = self.front.finish_before_a_gap();
+        self.on_heard(heard);
+        self.front = fresh(&self.parts, self.position)?;
         self.cut().await?;
         (self.position, self.fresh_at) = (at, at);
-        self.front = fresh(&self.parts, at)?;
+        self.front = fresh(&self.parts, at)?.behind_a_gap();
         Ok(())
     }
 
@@ -429,7 +432,7 @@ impl Listener {
             if self.neighbours.label(&mut segment, waits > 0).await {
                 self.uncompared.push_back(segment.clone());
             }
-            segment.replaced = compose::replaced(&pending.committed, &segment);
+            compose::hold_against(&pending.committed, &mut segment);
             let (captions, flags) = (segment.captions, segment.flags.iter().map(|f| f.code).collect::<Vec<_>>());
             let segment = Box::new(segment);
             let revises = pending.revises;

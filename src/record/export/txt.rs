@@ -182,7 +182,13 @@ fn withheld_for(segment: &Segment) -> String {
     let withholding = |f: &&Flag| {
         matches!(
             f.code,
-            FlagCode::NoSpeechUnderWords | FlagCode::NonSpeechText | FlagCode::SpeechWithoutWords | FlagCode::CrossTalk
+            FlagCode::NoSpeechUnderWords
+                | FlagCode::NonSpeechText
+                | FlagCode::SpeechWithoutWords
+                | FlagCode::CrossTalk
+                | FlagCode::EchoOfPrompt
+                | FlagCode::StockPhrase
+                | FlagCode::Repetition
         )
     };
     let mut reasons: Vec<_> = segment.flags.iter().filter(withholding).map(|f| f.code.reason()).collect();

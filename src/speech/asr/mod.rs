@@ -56,6 +56,14 @@ pub struct Lead {
     pub before: String,
     /// The words that the window begins with, as they were written: the decoder says what follows them, and nothing else.
     pub words: String,
+    /// Terms that may come up, as they are written: names, places, articles of law.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub terms: Vec<String>,
+}
+
+impl Lead {
+    /// Nothing is known.
+    pub const NOTHING: Self = Self { before: String::new(), words: String::new(), terms: Vec::new() };
 }
 
 /// One window to decode.
