@@ -30,7 +30,7 @@ use vivavoce::{
         change::{Change, IntervalClass, Recognition},
         channel::{ChannelSetup, Label},
         engine::{EngineInfo, Sha256Hash},
-        hypothesis::{HeardWord, Hypothesis},
+        hypothesis::{HeardWord, Hypothesis, Told},
         id::{ChannelId, HearingId, SegmentId},
         language::AllowedLanguages,
         probability::Probability,
@@ -422,6 +422,8 @@ fn hypothesis(heard: &HeardUtterance) -> Outcome<Hypothesis> {
         allowed_share: None,
         no_speech: Probability::clamped(0.1),
         mean_logprob: -0.3,
+        told: Told::Nothing,
+        posteriors: Vec::new(),
     })
 }
 
@@ -460,8 +462,10 @@ fn segments(case: &Case, utterances: &[HeardUtterance]) -> Outcome<Vec<Segment>>
             words: hypothesis.words.into_iter().map(word).collect(),
             flags: judgement.flags,
             captions: judgement.captions,
+            leaning: None,
             uncompared: false,
             replaced: None,
+            glossary: None,
             engine: engine.clone(),
         })
     };
@@ -526,6 +530,7 @@ fn service(folder: &Path, detectors: &Detectors) -> Outcome<(Arc<Hearings>, Arc<
         recognizer,
         detectors: Arc::clone(detectors),
         front: front_config(),
+        glossary: None,
         max_streams: 1,
         world: Arc::new(Still::default()),
         metrics: Arc::new(Metrics::new()),

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::{
-    AppError, SystemWorld,
+    AppError, SystemWorld, glossary,
     health::Alive,
     isolation::{self, Isolation},
     processor::{EngineBuild, features_here, level_of},
     settings::EngineSettings,
 };
 use crate::{
+    domain::glossary::Glossary,
     hearing::{offline::Offline, service::Detectors},
     models::{
         manifest::ModelKind,
@@ -41,6 +42,7 @@ pub struct Engine {
     pub metrics: Arc<Metrics>,
     pub(super) alive: Alive,
     pub(super) front: FrontConfig,
+    pub(super) glossary: Option<Arc<Glossary>>,
 }
 
 /// What an engine is made of before it has threads.
@@ -74,11 +76,9 @@ impl Engine {
             .map_err(|source| AppError::Detector { name: detector.name.clone(), source })?;
         let silero = Arc::new(silero);
         let detectors: Detectors = Arc::new(move || Box::new(ChannelDetector::new(Arc::clone(&silero))));
-        Self::made(
-            Parted { recognizer, detectors, languages, metrics, alive },
-            settings.workers,
-            settings.front.clone(),
-        )
+        let glossary = settings.glossary.as_deref().map(glossary::load).transpose()?;
+        let parts = Parted { recognizer, detectors, languages, metrics, alive };
+        Ok(Self { glossary, ..Self::made(parts, settings.workers, settings.front.clone())? })
     }
 
     /// An engine of other parts than the models': a server is tried with it where the same text must come at any speed.
@@ -108,7 +108,7 @@ impl Engine {
             counted.decoded(pass, took);
         });
         let pool = Arc::new(Pool::start(&recognizer, workers, observer)?);
-        Ok(Self { recognizer, pool, detectors, languages, metrics, alive, front })
+        Ok(Self { recognizer, pool, detectors, languages, metrics, alive, front, glossary: None })
     }
 
     /// The engine for files.
@@ -119,6 +119,7 @@ impl Engine {
             pool: Arc::clone(&self.pool),
             detectors: Arc::clone(&self.detectors),
             front: FrontConfig { partial_step_ms: 0, ..self.front.clone() },
+            glossary: self.glossary.clone(),
             world: Arc::new(SystemWorld),
         }
     }

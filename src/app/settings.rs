@@ -22,6 +22,8 @@ pub struct EngineSettings {
     pub beam: u8,
     /// Where utterances end and how often partials come.
     pub front: FrontConfig,
+    /// The file of the glossary that it is told; `None` for none.
+    pub glossary: Option<PathBuf>,
     /// In which process it runs.
     pub isolation: Isolation,
 }

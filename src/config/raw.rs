@@ -50,6 +50,7 @@ pub(super) struct RawRecognition {
     pub(super) partial_step_ms: Option<i64>,
     pub(super) beam: Option<i64>,
     pub(super) isolate: Option<bool>,
+    pub(super) glossary: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -60,7 +61,7 @@ pub(super) struct RawLog {
 }
 
 /// Every key, and whether it is text: a variable's or flag's value is taken for text as it stands, and read for the rest.
-pub(super) const KEYS: [(&str, Form); 25] = [
+pub(super) const KEYS: [(&str, Form); 26] = [
     ("server.listen", Form::Text),
     ("server.admin_listen", Form::Text),
     ("server.max_streams", Form::Parsed),
@@ -77,6 +78,7 @@ pub(super) const KEYS: [(&str, Form); 25] = [
     ("recognition.partial_step_ms", Form::Parsed),
     ("recognition.beam", Form::Parsed),
     ("recognition.isolate", Form::Parsed),
+    ("recognition.glossary", Form::Text),
     ("endpoint.start_threshold", Form::Parsed),
     ("endpoint.stop_threshold", Form::Parsed),
     ("endpoint.pre_roll_ms", Form::Parsed),

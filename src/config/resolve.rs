@@ -62,6 +62,7 @@ pub(super) fn resolve(typed: &Typed, cores: NonZeroUsize, faults: &mut Vec<KeyFa
         partial_step: step,
         beam: check.count("recognition.beam", recognition.beam, 5, (1, 8)),
         isolate: recognition.isolate.unwrap_or(true),
+        glossary: recognition.glossary.as_deref().filter(|path| !path.is_empty()).map(PathBuf::from),
     };
 
     check.endpoint(endpoint);

@@ -186,6 +186,7 @@ fn the_description_is_a_file_of_the_same_settings() {
         "data.dir=a \"b\" \\",
         "recognition.partial_step_ms=0",
         "recognition.isolate=false",
+        "recognition.glossary=names of the case.toml",
         "endpoint.stop_threshold=0.3",
         "log.format=json",
     ]);

@@ -42,11 +42,13 @@ pub enum FlagCode {
     StockPhrase,
     /// Audio is missing right beside the words: one of them may be cut.
     AudioMissing,
+    /// What was heard with what the decoder was told, and without, is not the same.
+    HeardTwice,
 }
 
 impl FlagCode {
     /// Every code, in the order of the wire.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::LowWordScore,
         Self::NoSpeechUnderWords,
         Self::Repetition,
@@ -64,6 +66,7 @@ impl FlagCode {
         Self::LiveDisagrees,
         Self::StockPhrase,
         Self::AudioMissing,
+        Self::HeardTwice,
     ];
 
     /// The code as it is written in exports: `low_word_score`.
@@ -87,6 +90,7 @@ impl FlagCode {
             Self::LiveDisagrees => "live_disagrees",
             Self::StockPhrase => "stock_phrase",
             Self::AudioMissing => "audio_missing",
+            Self::HeardTwice => "heard_twice",
         }
     }
 
@@ -111,6 +115,7 @@ impl FlagCode {
             Self::LiveDisagrees => "while it was said quite another text was shown",
             Self::StockPhrase => "a phrase that recognisers are known to invent where nobody speaks",
             Self::AudioMissing => "audio is missing right beside these words; one may be cut off",
+            Self::HeardTwice => "heard again without the glossary or the text before, it was quite another text",
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod audio;
 pub mod capacity;
 pub mod confidence;
 pub mod front;
+pub mod spoken;
 pub mod stream;
 pub mod timing;
 pub mod together;

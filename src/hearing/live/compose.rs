@@ -3,18 +3,19 @@
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::lead;
 use crate::{
     domain::{
         channel::ChannelSetup,
         engine::EngineInfo,
-        hypothesis::{HeardWord, Hypothesis, join},
+        glossary::Glossary,
+        hypothesis::{HeardWord, Hypothesis, Told, join},
         id::{HearingId, SegmentId},
         probability::Probability,
         segment::{Segment, Word},
         time::Span,
     },
     speech::{
-        asr::Lead,
         confidence::{Sound, judge, live::disagreement},
         front::HeardUtterance,
         stream::live::fold,
@@ -29,15 +30,17 @@ pub(crate) fn segment(
     heard: &HeardUtterance,
     mut hypothesis: Hypothesis,
     engine: &EngineInfo,
+    glossary: Option<&Glossary>,
 ) -> Segment {
-    let utterance = &heard.utterance;
+    let (utterance, told) = (&heard.utterance, hypothesis.told);
+    let lead = lead::of(glossary, channel, utterance);
     lay_on_speech(&mut hypothesis, &utterance.speech);
     let sound = Sound {
         span: utterance.span,
         speech: &utterance.speech,
         level: heard.level,
         languages: &channel.languages,
-        told: &Lead::NOTHING,
+        told: &lead,
         missing: heard.missing,
     };
     let judgement = judge(&hypothesis, &sound);
@@ -58,8 +61,10 @@ pub(crate) fn segment(
             .collect(),
         flags: judgement.flags,
         captions: judgement.captions,
+        leaning: None,
         uncompared: false,
         replaced: None,
+        glossary: glossary.map(Glossary::sha256).filter(|_| told == Told::Heeded),
         engine: engine.clone(),
     }
 }
@@ -91,6 +96,8 @@ pub(crate) fn wordless(heard: &HeardUtterance, channel: &ChannelSetup) -> Hypoth
         words: Vec::new(),
         no_speech: Probability::ZERO,
         mean_logprob: 0.0,
+        told: Told::Nothing,
+        posteriors: Vec::new(),
     }
 }
 

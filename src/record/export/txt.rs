@@ -189,6 +189,7 @@ fn withheld_for(segment: &Segment) -> String {
                 | FlagCode::EchoOfPrompt
                 | FlagCode::StockPhrase
                 | FlagCode::Repetition
+                | FlagCode::UncertainLanguage
         )
     };
     let mut reasons: Vec<_> = segment.flags.iter().filter(withholding).map(|f| f.code.reason()).collect();

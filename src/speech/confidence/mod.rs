@@ -66,9 +66,11 @@ pub fn judge(hypothesis: &Hypothesis, sound: &Sound<'_>) -> Judgement {
     missing::audio_missing(hypothesis, sound, &mut flags);
     let thin = rules::is_thin(hypothesis, sound);
     told::echoes(hypothesis, sound.told, thin, &mut flags);
+    told::second_hearing(hypothesis, &mut flags);
     stock::stock_phrases(hypothesis, thin, &mut flags);
     flags.sort_by_key(|f| (f.words.start, f.code));
-    let captions = if hypothesis.words.is_empty() || stands_on_non_speech(hypothesis, sound, &flags, thin) {
+    let unheard = hypothesis.words.is_empty() || rules::is_refused(hypothesis, sound);
+    let captions = if unheard || stands_on_non_speech(hypothesis, sound, &flags, thin) {
         CaptionState::Withheld
     } else {
         CaptionState::Shown
@@ -94,7 +96,8 @@ fn stands_on_non_speech(hypothesis: &Hypothesis, sound: &Sound<'_>, flags: &[Fla
             | FlagCode::Overlap
             | FlagCode::WeakText
             | FlagCode::LiveDisagrees
-            | FlagCode::AudioMissing => false,
+            | FlagCode::AudioMissing
+            | FlagCode::HeardTwice => false,
         };
         flags.iter().any(|f| says(f) && f.words.contains(&word))
     };

@@ -146,8 +146,7 @@ pub(super) fn implausible_rate(hypothesis: &Hypothesis, sound: &Sound<'_>, flags
 pub(super) fn uncertain_language(hypothesis: &Hypothesis, sound: &Sound<'_>, flags: &mut Vec<Flag>) {
     let all = 0..hypothesis.words.len();
     if let Some(share) = hypothesis.allowed_share.map(|p| f64::from(p.value()))
-        && share < LEAST_ALLOWED_SHARE
-        && speech_seconds(sound) >= LEAST_SPEECH_FOR_LANGUAGE
+        && is_refused(hypothesis, sound)
     {
         let code = FlagCode::UncertainLanguage;
         flags.push(flag(code, all, "allowed_languages_share", share, LEAST_ALLOWED_SHARE));
@@ -167,6 +166,12 @@ pub(super) fn weak_text(hypothesis: &Hypothesis, flags: &mut Vec<Flag>) {
         let mean = f64::from(hypothesis.mean_logprob);
         flags.push(flag(FlagCode::WeakText, all, "mean_log_probability", mean, WEAK_LOGPROB.into()));
     }
+}
+
+/// Whether a language is spoken that none of the allowed ones is: what an engine writes of it is no text of what was said.
+pub(super) fn is_refused(hypothesis: &Hypothesis, sound: &Sound<'_>) -> bool {
+    let share = hypothesis.allowed_share.map(|p| f64::from(p.value()));
+    share.is_some_and(|share| share < LEAST_ALLOWED_SHARE) && speech_seconds(sound) >= LEAST_SPEECH_FOR_LANGUAGE
 }
 
 /// Audio that is clipped or very low.

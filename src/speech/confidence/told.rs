@@ -7,7 +7,7 @@ use super::distance::{from_part, letters};
 use crate::{
     domain::{
         flag::{Evidence, Flag, FlagCode},
-        hypothesis::Hypothesis,
+        hypothesis::{Hypothesis, Told},
     },
     speech::asr::Lead,
 };
@@ -17,6 +17,9 @@ const MOST_ALIKE: f64 = 0.8;
 
 /// Fewer letters than this may be alike by chance, or a word that people repeat.
 const LEAST_LETTERS: usize = 12;
+
+/// Two texts of the same sound that differ in more than this share of their letters are two opinions.
+const MOST_UNLIKE: f64 = 0.4;
 
 /// So many terms of a glossary one after the other are a list being read out.
 const TERMS_IN_A_ROW: usize = 3;
@@ -30,6 +33,9 @@ const LONGEST_TERM: usize = 16;
 /// Flags the text where it is an echo as a whole, and runs of terms. One or two terms that are the whole text count only on `thin`
 /// ground: a name is called out in a court.
 pub(super) fn echoes(hypothesis: &Hypothesis, told: &Lead, thin: bool, flags: &mut Vec<Flag>) {
+    if hypothesis.told != Told::Heeded {
+        return;
+    }
     let all = 0..hypothesis.words.len();
     let alike = likeness(&hypothesis.text(), told);
     if alike > MOST_ALIKE {
@@ -56,6 +62,26 @@ pub fn is_echo(text: &str, told: &Lead) -> bool {
     likeness(text, told) > MOST_ALIKE
 }
 
+/// How much of a text is otherwise than in another one that was made of the same sound: 0 for nothing, 1 for all.
+#[must_use]
+pub fn unlike(text: &str, other: &str) -> f32 {
+    let (text, other) = (letters([text]), letters([other]));
+    let (longer, shorter) = if text.len() < other.len() { (other, text) } else { (text, other) };
+    #[expect(clippy::cast_possible_truncation, reason = "a share")]
+    let share = ratio(from_part(&longer, &shorter), longer.len()) as f32;
+    share
+}
+
+/// Flags a text that was made again without what the decoder was told, and came out as quite another one (guard G8).
+pub(super) fn second_hearing(hypothesis: &Hypothesis, flags: &mut Vec<Flag>) {
+    let Told::Withdrawn { unlike } = hypothesis.told else { return };
+    let unlike = f64::from(unlike);
+    if unlike > MOST_UNLIKE && !hypothesis.words.is_empty() {
+        let evidence = vec![Evidence::new("letters_changed_share", unlike, MOST_UNLIKE)];
+        flags.push(Flag { code: FlagCode::HeardTwice, evidence, words: 0..hypothesis.words.len() });
+    }
+}
+
 /// How like a part of what was told a text is, 0 to 1; 0 for a text that is too short to say.
 fn likeness(text: &str, told: &Lead) -> f64 {
     let said = letters([text]);
@@ -64,7 +90,10 @@ fn likeness(text: &str, told: &Lead) -> f64 {
     }
     let apart = |whole: Vec<char>| if whole.is_empty() { said.len() } else { from_part(&said, &whole) };
     let before = apart(letters([told.before.as_str()]));
-    let listed = apart(letters(told.terms.iter().map(String::as_str)));
+    // A name that is called out is the same as itself: of a list more than one is said.
+    let longest = told.terms.iter().map(|term| letters([term.as_str()]).len()).max().unwrap_or(0);
+    let several = said.len() > longest * 2;
+    let listed = if several { apart(letters(told.terms.iter().map(String::as_str))) } else { said.len() };
     1.0 - ratio(before.min(listed).min(said.len()), said.len())
 }
 

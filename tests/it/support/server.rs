@@ -38,6 +38,7 @@ pub(crate) fn engine_settings() -> EngineSettings {
         threads_per_worker: 1,
         beam: 5,
         front: FrontConfig { endpoint: EndpointConfig::default(), partial_step_ms: 500 },
+        glossary: None,
         isolation: Isolation::None,
     }
 }

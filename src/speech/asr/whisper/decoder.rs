@@ -10,18 +10,21 @@ use whisper_rs::{FullParams, SamplingStrategy, WhisperContext, WhisperState};
 
 use super::{
     WhisperOptions, engine_error, language_id,
-    native::{self, Start},
+    native::{self, Before, Start},
 };
 use crate::{
     domain::{
-        hypothesis::Hypothesis,
+        hypothesis::{Hypothesis, Told},
         language::{AllowedLanguages, LanguageTag},
         probability::Probability,
         time::TickSpan,
     },
-    speech::asr::{
-        AsrError, CancelFlag, DecodeRequest, Decoder, MAX_WINDOW, Pass, SECOND,
-        words::{Token, assemble, repeats},
+    speech::{
+        asr::{
+            AsrError, CancelFlag, DecodeRequest, Decoder, Lead, MAX_WINDOW, Pass, SECOND,
+            words::{Token, assemble, repeats},
+        },
+        confidence::told,
     },
 };
 
@@ -30,6 +33,12 @@ const CONTEXT_PER_SECOND: usize = 50;
 
 /// The whole encoder context: 30 s.
 const FULL_CONTEXT: usize = 1_500;
+
+/// Tokens of what was said before that are read: with a glossary's less than the half of its context that whisper.cpp itself allows.
+pub(super) const MOST_BEFORE: usize = 120;
+
+/// Tokens of a glossary that are read. With more of them an echo is likelier than a name that is heard right.
+const MOST_OF_GLOSSARY: usize = 60;
 
 /// One whisper.cpp state and what it needs between calls.
 pub(super) struct WhisperDecoder {
@@ -118,30 +127,46 @@ impl WhisperDecoder {
         }
     }
 
-    /// The decode for the record: with an encoder context that is cut to the window; where what comes out is what a decoder
-    /// says that has lost its way, with longer ones.
+    /// The decode for the record: with an encoder context that is cut to the window. Where what comes out is what a decoder says
+    /// that has lost its way, or an echo of what it was told, it is told nothing, and where that is not all, with longer contexts.
     fn last(&mut self, request: &DecodeRequest<'_>, cancel: &CancelFlag) -> Result<Hypothesis, AsrError> {
         let tags = request.languages.tags();
         let allowed = tags.iter().map(|tag| self.id_of(tag)).collect::<Result<Vec<_>, _>>()?;
         let first = allowed.first().copied().unwrap_or_default();
         let (mut context, threads) = (self.context_for(request.pass), self.threads());
+        let mut before = self.before(request.lead)?;
+        let mut told = if before.tokens.is_empty() { Told::Nothing } else { Told::Heeded };
+        let mut first_said = String::new();
         let (start, tokens) = loop {
             let mut parameters = self.parameters(first, request.pass);
             parameters.set_max_tokens(i32::try_from(most_tokens(self.padded.len())).unwrap_or(0));
             parameters.set_audio_ctx(i32::try_from(context).unwrap_or(0));
-            let start = native::full(&mut self.state, parameters, &self.padded, (&allowed, threads), cancel);
+            let start = native::full(&mut self.state, parameters, (&self.padded, &before), (&allowed, threads), cancel);
             let start = start.map_err(|error| {
                 if cancel.is_cancelled() { AsrError::Cancelled } else { engine_error("decode the window", &error) }
             })?;
-            let tokens = self.tokens(request.pass);
-            if context == FULL_CONTEXT || !is_lost(&tokens, self.padded.len()) {
+            let tokens = if start.stranger { Vec::new() } else { self.tokens(request.pass) };
+            let lost = is_lost(&tokens, self.padded.len());
+            if !before.tokens.is_empty() {
+                let said = text_of(&tokens);
+                if lost || tokens.is_empty() || told::is_echo(&said, request.lead) {
+                    tracing::debug!("a decode was led astray by what it was told; it is done again without");
+                    (told, before, first_said) = (Told::Withdrawn { unlike: 0.0 }, Before::default(), said);
+                    self.renew(request.pass)?;
+                    continue;
+                }
+            }
+            if context == FULL_CONTEXT || !lost {
                 break (start, tokens);
             }
             context = (context * 2).min(FULL_CONTEXT);
             tracing::debug!(context, "a decode lost its way; it is done again with a longer context");
             self.renew(request.pass)?;
         };
-        let (language, posterior) = self.chosen(request.languages, &start);
+        if let Told::Withdrawn { unlike } = &mut told {
+            *unlike = told::unlike(&text_of(&tokens), &first_said);
+        }
+        let (language, posterior, posteriors) = self.chosen(request.languages, &start);
         let length = u64::try_from(request.samples.len()).unwrap_or(u64::MAX);
         let (no_speech, allowed_share) = self.start_probabilities(request.languages, &start);
         Ok(Hypothesis {
@@ -149,16 +174,39 @@ impl WhisperDecoder {
             words: assemble(&tokens, &language, request.start, length),
             language,
             language_posterior: posterior,
+            posteriors,
             allowed_share,
             no_speech,
             mean_logprob: mean_logprob(&tokens),
+            told,
         })
     }
 
+    /// What the decoder is told of a window for the record: terms as a list, then what was said before.
+    fn before(&self, lead: &Lead) -> Result<Before, AsrError> {
+        let mut terms = String::new();
+        for term in &lead.terms {
+            let longer = if terms.is_empty() { term.clone() } else { format!("{terms}, {term}") };
+            if self.tokens_of(&longer)?.len() > MOST_OF_GLOSSARY {
+                break;
+            }
+            terms = longer;
+        }
+        let mut tokens = if terms.is_empty() { Vec::new() } else { self.tokens_of(&format!("{terms}."))? };
+        let said = self.tokens_of(&lead.before)?;
+        tokens.extend_from_slice(&said[said.len().saturating_sub(MOST_BEFORE)..]);
+        let language = lead.language.as_ref().map(|tag| self.id_of(tag)).transpose()?;
+        Ok(Before { tokens, language })
+    }
+
     /// Which of the allowed languages is the likeliest, after a decode that began with one of them.
-    fn chosen(&self, allowed: &AllowedLanguages, start: &Start) -> (LanguageTag, Option<Probability>) {
+    fn chosen(
+        &self,
+        allowed: &AllowedLanguages,
+        start: &Start,
+    ) -> (LanguageTag, Option<Probability>, Vec<Probability>) {
         match allowed.given() {
-            Some(given) => (given.clone(), None),
+            Some(given) => (given.clone(), None, Vec::new()),
             None => self.likeliest_of(allowed, &start.logits),
         }
     }
@@ -171,10 +219,15 @@ impl WhisperDecoder {
         self.read(&[self.context.token_sot()], 0)?;
         // One token was decoded, so row 0 is its row.
         let logits = self.state.get_logits().map_err(|error| engine_error("read the logits", &error))?;
-        Ok(self.likeliest_of(allowed, logits))
+        let (language, posterior, _all) = self.likeliest_of(allowed, logits);
+        Ok((language, posterior))
     }
 
-    fn likeliest_of(&self, allowed: &AllowedLanguages, logits: &[f32]) -> (LanguageTag, Option<Probability>) {
+    fn likeliest_of(
+        &self,
+        allowed: &AllowedLanguages,
+        logits: &[f32],
+    ) -> (LanguageTag, Option<Probability>, Vec<Probability>) {
         let tags = allowed.tags();
         let logit = |tag| {
             let token = language_id(tag).and_then(|id| usize::try_from(self.context.token_lang(id)).ok());
@@ -182,7 +235,8 @@ impl WhisperDecoder {
         };
         let posteriors = softmax(&tags.iter().map(logit).collect::<Vec<_>>());
         let (best, p) = posteriors.iter().enumerate().fold((0, 0.0), |b, (i, &p)| if p > b.1 { (i, p) } else { b });
-        (tags[best].clone(), Some(Probability::clamped(p)))
+        let all = posteriors.iter().copied().map(Probability::clamped).collect();
+        (tags[best].clone(), Some(Probability::clamped(p)), all)
     }
 
     /// What the decoder expects before the first word: the probability that nobody speaks, and of all its languages the
@@ -267,6 +321,10 @@ pub(super) fn most_probable(logits: &[f32], end: i32) -> (i32, f32) {
         .fold((0, f32::NEG_INFINITY), |best, (token, &logit)| if logit > best.1 { (token, logit) } else { best });
     let sum: f32 = meant.iter().map(|logit| (logit - top).exp()).sum();
     (i32::try_from(best).unwrap_or(end), 1.0 / sum.max(1.0))
+}
+
+fn text_of(tokens: &[Token]) -> String {
+    String::from_utf8_lossy(&tokens.iter().flat_map(|t| t.bytes.iter().copied()).collect::<Vec<_>>()).into_owned()
 }
 
 fn prepare(language_id: i32, pass: Pass, options: &WhisperOptions) -> FullParams<'static, 'static> {
