@@ -290,8 +290,10 @@ fn segment() -> Outcome<Segment> {
         words: (0..20).map(word).collect::<Outcome<_>>()?,
         flags: vec![],
         captions: CaptionState::Shown,
+        leaning: None,
         uncompared: false,
         replaced: None,
+        glossary: None,
         engine: EngineInfo {
             engine: "whisper.cpp".to_owned(),
             engine_version: "1".to_owned(),

@@ -84,6 +84,7 @@ async fn serve(folder: &std::path::Path, syncs: &Arc<AtomicU64>) -> anyhow::Resu
         recognizer,
         detectors: Arc::new(|| Box::new(Silent)),
         front: FrontConfig { endpoint: EndpointConfig::default(), partial_step_ms: 0 },
+        glossary: None,
         max_streams: 1_000,
         world: Arc::new(SystemWorld),
         metrics: Arc::new(Metrics::new()),

@@ -30,7 +30,7 @@ use vivavoce::{
         change::{Change, IntervalClass, Recognition},
         channel::{ChannelSetup, Label},
         engine::{EngineInfo, Sha256Hash},
-        hypothesis::{HeardWord, Hypothesis},
+        hypothesis::{HeardWord, Hypothesis, Told},
         id::{ChannelId, HearingId, SegmentId},
         language::AllowedLanguages,
         probability::Probability,
@@ -51,7 +51,7 @@ use vivavoce::{
     },
     speech::{
         asr::{
-            Pass, Recognizer,
+            Lead, Pass, Recognizer,
             pool::{Pool, Slots},
             scripted::Scripted,
         },
@@ -426,6 +426,8 @@ fn hypothesis(heard: &HeardUtterance) -> Outcome<Hypothesis> {
         allowed_share: None,
         no_speech: Probability::clamped(0.1),
         mean_logprob: -0.3,
+        told: Told::Nothing,
+        posteriors: Vec::new(),
     })
 }
 
@@ -443,8 +445,14 @@ fn segments(case: &Case, utterances: &[HeardUtterance]) -> Outcome<Vec<Segment>>
     let compose = |(number, heard): (usize, &HeardUtterance)| -> Outcome<Segment> {
         let (utterance, mut hypothesis) = (&heard.utterance, hypothesis(heard)?);
         lay_on_speech(&mut hypothesis, &utterance.speech);
-        let sound =
-            Sound { span: utterance.span, speech: &utterance.speech, level: heard.level, languages: &setup.languages };
+        let sound = Sound {
+            span: utterance.span,
+            speech: &utterance.speech,
+            level: heard.level,
+            languages: &setup.languages,
+            told: &Lead::NOTHING,
+            missing: heard.missing,
+        };
         let judgement = judge(&hypothesis, &sound);
         let word = |w: HeardWord| Word { text: w.text, spaced: w.spaced, span: rate.span_at(w.span), score: w.score };
         Ok(Segment {
@@ -458,8 +466,10 @@ fn segments(case: &Case, utterances: &[HeardUtterance]) -> Outcome<Vec<Segment>>
             words: hypothesis.words.into_iter().map(word).collect(),
             flags: judgement.flags,
             captions: judgement.captions,
+            leaning: None,
             uncompared: false,
             replaced: None,
+            glossary: None,
             engine: engine.clone(),
         })
     };
@@ -524,6 +534,7 @@ fn service(folder: &Path, detectors: &Detectors) -> Outcome<(Arc<Hearings>, Arc<
         recognizer,
         detectors: Arc::clone(detectors),
         front: front_config(),
+        glossary: None,
         max_streams: 1,
         world: Arc::new(Still::default()),
         metrics: Arc::new(Metrics::new()),

@@ -2,6 +2,7 @@
 //! and for chance.
 
 mod engine;
+mod glossary;
 mod health;
 pub mod isolation;
 pub mod processor;
@@ -22,7 +23,10 @@ use uuid::Uuid;
 
 use crate::{
     api::admin::AdminError,
-    domain::fault::{Fault, FaultKind},
+    domain::{
+        fault::{Fault, FaultKind},
+        glossary::GlossaryError,
+    },
     hearing::{HearingError, world::World},
     models::ModelError,
     record::{keys::KeyStore, media::MediaError, store::RecordError},
@@ -78,6 +82,33 @@ pub enum AppError {
     /// The record.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// A glossary's file.
+    #[error("the glossary {} cannot be read", path.display())]
+    GlossaryFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A glossary that is written otherwise.
+    #[error("the glossary {} is not written as one: version, approved.by, approved.on and terms, in TOML", path.display())]
+    GlossaryForm {
+        /// Which.
+        path: PathBuf,
+        /// Where.
+        #[source]
+        source: toml::de::Error,
+    },
+    /// A glossary's terms.
+    #[error("the glossary {} cannot be used", path.display())]
+    Glossary {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: GlossaryError,
+    },
     /// The audio journal.
     #[error(transparent)]
     Media(#[from] MediaError),
@@ -124,6 +155,9 @@ impl Fault for AppError {
             Self::Media(source) => source.kind(),
             Self::Admin(source) => source.kind(),
             Self::Hearing(source) => source.kind(),
+            Self::GlossaryFile { .. } => FaultKind::NotFound,
+            Self::GlossaryForm { .. } => FaultKind::Invalid,
+            Self::Glossary { source, .. } => source.kind(),
             Self::Folder { .. } | Self::Listen { .. } | Self::Processor { .. } => FaultKind::Unavailable,
             Self::Serve(_) | Self::Reflection(_) => FaultKind::Internal,
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    AppError, SystemWorld,
+    AppError, SystemWorld, glossary,
     health::Alive,
     isolation::{self, Isolation},
     processor::{EngineBuild, features_here, level_of},
@@ -11,6 +11,7 @@ use super::{
     settings::EngineSettings,
 };
 use crate::{
+    domain::glossary::Glossary,
     hearing::{offline::Offline, repass::SecondEngines, service::Detectors},
     models::{
         manifest::ModelKind,
@@ -44,6 +45,7 @@ pub struct Engine {
     pub(super) front: FrontConfig,
     /// Makes engines for re-passes.
     pub(super) second: Option<SecondEngines>,
+    pub(super) glossary: Option<Arc<Glossary>>,
 }
 
 /// What an engine is made of before it has threads.
@@ -78,8 +80,9 @@ impl Engine {
         let silero = Arc::new(silero);
         let detectors: Detectors = Arc::new(move || Box::new(ChannelDetector::new(Arc::clone(&silero))));
         let second = Some(second::engines(settings.clone(), Arc::clone(&metrics)));
+        let glossary = settings.glossary.as_deref().map(glossary::load).transpose()?;
         let parts = Parted { recognizer, detectors, languages, metrics, alive };
-        Ok(Self { second, ..Self::made(parts, slots(settings), settings.front())? })
+        Ok(Self { second, glossary, ..Self::made(parts, slots(settings), settings.front())? })
     }
 
     /// An engine of other parts than the models': a server is tried with it where the same text must come at any speed.
@@ -110,7 +113,7 @@ impl Engine {
             counted.decoded(pass, took);
         });
         let pool = Arc::new(Pool::start(&recognizer, slots, observer)?);
-        Ok(Self { recognizer, pool, detectors, languages, metrics, alive, front, second: None })
+        Ok(Self { recognizer, pool, detectors, languages, metrics, alive, front, second: None, glossary: None })
     }
 
     /// The engine for files.
@@ -121,6 +124,7 @@ impl Engine {
             pool: Arc::clone(&self.pool),
             detectors: Arc::clone(&self.detectors),
             front: FrontConfig { partial_step_ms: 0, ..self.front.clone() },
+            glossary: self.glossary.clone(),
             world: Arc::new(SystemWorld),
         }
     }

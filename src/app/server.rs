@@ -60,6 +60,7 @@ impl Server {
             pool: Arc::clone(&engine.pool),
             detectors: Arc::clone(&engine.detectors),
             front: engine.front.clone(),
+            glossary: engine.glossary.clone(),
             max_streams: settings.max_streams,
             world: Arc::new(SystemWorld),
             metrics: Arc::clone(&engine.metrics),

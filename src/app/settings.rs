@@ -20,6 +20,8 @@ pub struct EngineSettings {
     pub profiles: Profiles,
     /// Milliseconds of speech between partials; 0 for none.
     pub partial_step_ms: u32,
+    /// The file of the glossary that it is told; `None` for none.
+    pub glossary: Option<PathBuf>,
     /// In which process it runs.
     pub isolation: Isolation,
 }

@@ -280,6 +280,7 @@ fn engine_settings(config: &Config, log: LogSettings) -> EngineSettings {
             .recognition
             .partial_step
             .map_or(0, |step| u32::try_from(step.as_millis()).unwrap_or(u32::MAX)),
+        glossary: config.recognition.glossary.clone(),
         isolation: match config.recognition.isolate {
             true => Isolation::Child { program: OWN_PROGRAM.into(), log },
             false => Isolation::None,

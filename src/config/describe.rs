@@ -50,6 +50,7 @@ impl Config {
             ("recognition.partial_step_ms", step.to_string()),
             ("recognition.beam", last.decoding.beam.to_string()),
             ("recognition.isolate", recognition.isolate.to_string()),
+            ("recognition.glossary", quoted(recognition.glossary.as_deref().unwrap_or("".as_ref()).display())),
             ("endpoint.start_threshold", format!("{:?}", endpoint.start_threshold)),
             ("endpoint.stop_threshold", format!("{:?}", endpoint.stop_threshold)),
             ("endpoint.pre_roll_ms", endpoint.pre_roll_ms.to_string()),

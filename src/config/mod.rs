@@ -113,6 +113,8 @@ pub struct RecognitionConfig {
     pub partial_step: Option<Duration>,
     /// Whether a server runs each decode's engine in a process of its own.
     pub isolate: bool,
+    /// The file of the glossary that the recogniser is told; `None` for none.
+    pub glossary: Option<PathBuf>,
 }
 
 impl Config {

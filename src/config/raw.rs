@@ -51,6 +51,7 @@ pub(super) struct RawRecognition {
     pub(super) partial_step_ms: Option<i64>,
     pub(super) beam: Option<i64>,
     pub(super) isolate: Option<bool>,
+    pub(super) glossary: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -99,7 +100,7 @@ pub(super) struct RawLog {
 }
 
 /// Every key, and whether it is text: a variable's or flag's value is taken for text as it stands, and read for the rest.
-pub(super) const KEYS: [(&str, Form); 38] = [
+pub(super) const KEYS: [(&str, Form); 39] = [
     ("server.listen", Form::Text),
     ("server.admin_listen", Form::Text),
     ("server.max_streams", Form::Parsed),
@@ -116,6 +117,7 @@ pub(super) const KEYS: [(&str, Form); 38] = [
     ("recognition.partial_step_ms", Form::Parsed),
     ("recognition.beam", Form::Parsed),
     ("recognition.isolate", Form::Parsed),
+    ("recognition.glossary", Form::Text),
     ("endpoint.start_threshold", Form::Parsed),
     ("endpoint.stop_threshold", Form::Parsed),
     ("endpoint.pre_roll_ms", Form::Parsed),

@@ -65,6 +65,7 @@ pub(super) fn resolve(typed: &Typed, cores: NonZeroUsize, faults: &mut Vec<KeyFa
         workers: check.count("recognition.workers", recognition.workers, fitting, (1, MOST_WORKERS)),
         partial_step: step,
         isolate: recognition.isolate.unwrap_or(true),
+        glossary: recognition.glossary.as_deref().filter(|path| !path.is_empty()).map(PathBuf::from),
     };
 
     check.endpoint("endpoint", endpoint);

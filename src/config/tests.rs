@@ -195,6 +195,7 @@ fn the_description_is_a_file_of_the_same_settings() {
         "data.dir=a \"b\" \\",
         "recognition.partial_step_ms=0",
         "recognition.isolate=false",
+        "recognition.glossary=names of the case.toml",
         "endpoint.stop_threshold=0.3",
         "profiles.archive.lost_below=-0.7",
         "profiles.archive.rules=[{after_ms=0,silence_ms=2000}]",

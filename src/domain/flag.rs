@@ -32,11 +32,23 @@ pub enum FlagCode {
     CrossTalk,
     /// Somebody else spoke at the same time.
     Overlap,
+    /// The words are those that the recogniser was told beforehand.
+    EchoOfPrompt,
+    /// The engine holds the text as a whole to be improbable.
+    WeakText,
+    /// What was shown while it was said was quite another text.
+    LiveDisagrees,
+    /// A phrase that engines of this family are known to invent where nobody speaks.
+    StockPhrase,
+    /// Audio is missing right beside the words: one of them may be cut.
+    AudioMissing,
+    /// What was heard with what the decoder was told, and without, is not the same.
+    HeardTwice,
 }
 
 impl FlagCode {
     /// Every code, in the order of the wire.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 18] = [
         Self::LowWordScore,
         Self::NoSpeechUnderWords,
         Self::Repetition,
@@ -49,6 +61,12 @@ impl FlagCode {
         Self::NonSpeechText,
         Self::CrossTalk,
         Self::Overlap,
+        Self::EchoOfPrompt,
+        Self::WeakText,
+        Self::LiveDisagrees,
+        Self::StockPhrase,
+        Self::AudioMissing,
+        Self::HeardTwice,
     ];
 
     /// The code as it is written in exports: `low_word_score`.
@@ -67,6 +85,12 @@ impl FlagCode {
             Self::NonSpeechText => "non_speech_text",
             Self::CrossTalk => "cross_talk",
             Self::Overlap => "overlap",
+            Self::EchoOfPrompt => "echo_of_prompt",
+            Self::WeakText => "weak_text",
+            Self::LiveDisagrees => "live_disagrees",
+            Self::StockPhrase => "stock_phrase",
+            Self::AudioMissing => "audio_missing",
+            Self::HeardTwice => "heard_twice",
         }
     }
 
@@ -86,6 +110,12 @@ impl FlagCode {
             Self::NonSpeechText => "text that stands for a sound, not for words",
             Self::CrossTalk => "this was said at another microphone and is only heard here",
             Self::Overlap => "somebody else spoke at the same time on another channel",
+            Self::EchoOfPrompt => "these words are what the recogniser was told beforehand",
+            Self::WeakText => "the recogniser held the text as a whole to be improbable",
+            Self::LiveDisagrees => "while it was said quite another text was shown",
+            Self::StockPhrase => "a phrase that recognisers are known to invent where nobody speaks",
+            Self::AudioMissing => "audio is missing right beside these words; one may be cut off",
+            Self::HeardTwice => "heard again without the glossary or the text before, it was quite another text",
         }
     }
 }

@@ -21,6 +21,22 @@ pub struct HeardWord {
     pub score: Probability,
 }
 
+/// What became of what the decoder was told before it heard a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    /// It was told nothing.
+    #[default]
+    Nothing,
+    /// It was told something, and the text was made with it.
+    Heeded,
+    /// What it said with it was an echo, a loop, or nothing, or was of another language: the text was made without.
+    Withdrawn {
+        /// The share of its letters that the text has otherwise than what was said first, 0 to 1.
+        unlike: f32,
+    },
+}
+
 /// The text of one window, word by word, in time order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hypothesis {
@@ -30,6 +46,9 @@ pub struct Hypothesis {
     pub language: LanguageTag,
     /// How probable that language was among those allowed; `None` where it was given.
     pub language_posterior: Option<Probability>,
+    /// How probable each of the allowed languages was, in their order; empty where one was given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub posteriors: Vec<Probability>,
     /// Of the probability that the engine gives to all its languages, the share of those that are allowed; `None` where it
     /// does not tell.
     pub allowed_share: Option<Probability>,
@@ -39,6 +58,8 @@ pub struct Hypothesis {
     pub no_speech: Probability,
     /// Mean natural logarithm of the token probabilities; 0 or less.
     pub mean_logprob: f32,
+    /// What became of what the decoder was told.
+    pub told: Told,
 }
 
 impl Hypothesis {

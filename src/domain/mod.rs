@@ -12,6 +12,7 @@ pub mod clock;
 pub mod engine;
 pub mod fault;
 pub mod flag;
+pub mod glossary;
 pub mod hypothesis;
 pub mod id;
 pub mod interval;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    engine::EngineInfo,
+    engine::{EngineInfo, Sha256Hash},
     flag::Flag,
     hypothesis::join,
     id::{ChannelId, SegmentId},
@@ -53,6 +53,9 @@ pub struct Segment {
     pub language: LanguageTag,
     /// How probable that language was among those allowed; `None` where it was given.
     pub language_posterior: Option<Probability>,
+    /// Another allowed language that was more probable than not and was not taken, since the utterance before was in this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaning: Option<LanguageTag>,
     /// The words in time order; empty where speech gave none.
     pub words: Vec<Word>,
     /// The doubts.
@@ -67,6 +70,9 @@ pub struct Segment {
     /// up when it was said: made anew from the journal, the text is the same and this is `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced: Option<String>,
+    /// The glossary that the engine was told before it heard this, by its digest; `None` where the text was made without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub glossary: Option<Sha256Hash>,
     /// Engine, weights, parameters.
     pub engine: EngineInfo,
 }

@@ -13,6 +13,7 @@ use crate::{
         time::{SamplePos, Span},
     },
     record::entry::Entry,
+    speech::spoken::Spoken,
 };
 
 /// One channel while its record is read.
@@ -31,6 +32,12 @@ impl Reading {
             self.known.start = span.end();
             self.settled.push(span.end());
         }
+    }
+
+    /// A text stands.
+    fn text(&mut self, segment: &Segment) {
+        let spoken = Spoken { language: segment.language.clone(), leaning: segment.leaning.clone() };
+        self.known.segments.insert(segment.span.start(), (segment.span.end(), spoken));
     }
 
     /// Samples were destroyed, with the texts that stood on them: what shared an utterance with them is heard anew.
@@ -55,11 +62,11 @@ pub(super) fn known_of(channels: &[ChannelSetup], entries: &[Entry]) -> HashMap<
             }
             Change::AudioDestroyed { span, .. } => reading.destroyed(*span),
             Change::SegmentCommitted { segment } => {
-                reading.known.segments.insert(segment.span.start(), segment.span.end());
+                reading.text(segment);
                 reading.known.uncompared.extend(segment.uncompared.then(|| Segment::clone(segment)));
             }
             Change::SegmentRevised { segment } => {
-                reading.known.segments.insert(segment.span.start(), segment.span.end());
+                reading.text(segment);
                 reading.known.uncompared.retain(|known| known.id != segment.id);
                 reading.known.uncompared.extend(segment.uncompared.then(|| Segment::clone(segment)));
             }

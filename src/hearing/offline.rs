@@ -8,7 +8,7 @@ use std::sync::{
 use super::{
     HearingError,
     ears::{Ears, Surrounded},
-    live::compose,
+    live::{compose, language::Settled, lead},
     service::Detectors,
     world::World,
 };
@@ -18,6 +18,7 @@ use crate::{
         audio::{AudioFormat, Encoding},
         change::{Change, EntrySeq, IntervalClass, Recognition},
         channel::{ChannelSetup, Label},
+        glossary::Glossary,
         hypothesis::Hypothesis,
         id::{ChannelId, HearingId},
         language::AllowedLanguages,
@@ -27,7 +28,7 @@ use crate::{
     record::{entry::Entry, export::transcript::Transcript},
     speech::{
         asr::{
-            AsrError, CancelFlag, Lead, Pass, Recognizer,
+            AsrError, CancelFlag, Pass, Recognizer,
             pool::{Job, Pool, Urgency},
         },
         audio::{
@@ -37,6 +38,7 @@ use crate::{
             likeness::Likeness,
         },
         front::{Front, FrontConfig, Heard, HeardUtterance},
+        spoken::Spoken,
         together::{Around, label},
     },
 };
@@ -64,6 +66,8 @@ pub struct Offline {
     pub detectors: Detectors,
     /// Where utterances end.
     pub front: FrontConfig,
+    /// What the engine is told before it hears; `None` for nothing.
+    pub glossary: Option<Arc<Glossary>>,
     /// The clock and the dice.
     pub world: Arc<dyn World>,
 }
@@ -129,6 +133,8 @@ struct Lane {
     choice: Channels,
     front: Front,
     taken: u64,
+    /// What its last utterance was in.
+    spoken: Option<Spoken>,
 }
 
 type Answer = Receiver<Result<Hypothesis, AsrError>>;
@@ -183,7 +189,7 @@ impl Offline {
             progress(block.first_frame);
             // Enough to keep every thread busy, and no more audio in memory than that.
             while decoding.len() > self.pool.workers() * 2 {
-                segments.push(self.gather(hearing, &lanes, decoding.remove(0))?);
+                segments.push(self.gather(hearing, &mut lanes, decoding.remove(0))?);
             }
         }
         for (index, lane) in lanes.iter_mut().enumerate() {
@@ -191,7 +197,7 @@ impl Offline {
         }
         self.decode(&lanes, ears.ready(true), &mut decoding);
         for utterance in decoding {
-            segments.push(self.gather(hearing, &lanes, utterance)?);
+            segments.push(self.gather(hearing, &mut lanes, utterance)?);
         }
         let transcript = Transcript::from_entries(hearing, &self.entries(&recording.name, &lanes, segments))?;
         Ok(Transcribed { transcript, notes: file.notes().to_vec() })
@@ -233,25 +239,38 @@ impl Offline {
         let label = if file.channels() > 1 && !mixed { format!("{name} {id}") } else { name.to_owned() };
         let label = Label::try_from(label).map_err(|source| HearingError::Reference { source })?;
         let choice = if mixed { Channels::Mix } else { Channels::Only(vec![id]) };
-        Ok(Lane { setup: ChannelSetup { id, label, languages: languages.clone(), format }, choice, front, taken: 0 })
+        Ok(Lane {
+            setup: ChannelSetup { id, label, languages: languages.clone(), format },
+            choice,
+            front,
+            taken: 0,
+            spoken: None,
+        })
     }
 
     fn decode(&self, lanes: &[Lane], ready: Vec<Surrounded>, decoding: &mut Vec<Decoding>) {
         for Surrounded { lane, heard, around } in ready {
-            let answer = self.submit(lane, &lanes[lane].setup, &heard);
+            let setup = &lanes[lane].setup;
+            let answer = self.submit(lane, setup, &heard, &setup.languages);
             decoding.push(Decoding { lane, heard, around, answer });
         }
     }
 
-    fn submit(&self, lane: usize, setup: &ChannelSetup, heard: &HeardUtterance) -> Answer {
+    fn submit(
+        &self,
+        lane: usize,
+        setup: &ChannelSetup,
+        heard: &HeardUtterance,
+        languages: &AllowedLanguages,
+    ) -> Answer {
         let (reply, answer): (SyncSender<_>, _) = sync_channel(1);
         self.pool.submit(Job {
             stream: lane as u64,
             samples: heard.utterance.samples.clone(),
             start: heard.utterance.span.start(),
-            languages: setup.languages.clone(),
+            languages: languages.clone(),
             pass: Pass::Final,
-            lead: Lead::default(),
+            lead: lead::of(self.glossary.as_deref(), setup, &heard.utterance),
             urgency: Urgency::Late,
             cancel: CancelFlag::default(),
             // The channel holds one answer, and one comes.
@@ -262,15 +281,20 @@ impl Offline {
     }
 
     /// The segment of an utterance. As in a stream, what cannot be decoded is kept without words, and flagged.
-    fn gather(&self, hearing: HearingId, lanes: &[Lane], decoding: Decoding) -> Result<Segment, HearingError> {
+    fn gather(&self, hearing: HearingId, lanes: &mut [Lane], decoding: Decoding) -> Result<Segment, HearingError> {
         let Decoding { lane, heard, around, answer } = decoding;
-        let setup = &lanes[lane].setup;
+        let Lane { setup, spoken, .. } = &mut lanes[lane];
         let received = |answer: Answer| answer.recv().unwrap_or(Err(AsrError::WorkerGone));
         let mut outcome = received(answer);
         if outcome.as_ref().is_err_and(AsrError::may_pass) {
-            outcome = received(self.submit(lane, setup, &heard));
+            outcome = received(self.submit(lane, setup, &heard, &setup.languages));
         }
-        let hypothesis = match outcome {
+        let settled = outcome.as_ref().ok().and_then(|heard| Settled::of(heard, setup, spoken.as_ref()));
+        let other = outcome.as_ref().ok().zip(settled.as_ref()).and_then(|(heard, settled)| settled.otherwise(heard));
+        if let Some(other) = other {
+            outcome = received(self.submit(lane, setup, &heard, &other));
+        }
+        let mut hypothesis = match outcome {
             Ok(hypothesis) => hypothesis,
             Err(error @ (AsrError::Cancelled | AsrError::WorkerGone)) => return Err(error.into()),
             Err(error) => {
@@ -278,7 +302,17 @@ impl Offline {
                 compose::wordless(&heard, setup)
             }
         };
-        let mut segment = compose::segment(hearing, setup, &heard, hypothesis, self.recognizer.info(Pass::Final));
+        if let Some(settled) = &settled {
+            settled.tell(&mut hypothesis);
+        }
+        let mut segment = {
+            let (info, glossary) = (self.recognizer.info(Pass::Final), self.glossary.as_deref());
+            compose::segment(hearing, setup, &heard, hypothesis, info, glossary)
+        };
+        if let Some(settled) = settled {
+            settled.note(&mut segment);
+        }
+        *spoken = Some(Spoken { language: segment.language.clone(), leaning: segment.leaning.clone() });
         if let [own, others @ ..] = around.as_slice() {
             label(&mut segment, own, others, || (self.detectors)());
         }

@@ -30,6 +30,7 @@ use crate::{
         actor::{Actor, Attribution, Purpose},
         change::{Change, EntrySeq, Imported, IntervalClass, Recognition},
         channel::{ChannelSetup, Label},
+        glossary::Glossary,
         id::{ChannelId, HearingId},
         load::LoadStep,
         time::SamplePos,
@@ -63,6 +64,8 @@ pub struct Parts {
     pub detectors: Detectors,
     /// Where utterances end and how often partials come.
     pub front: FrontConfig,
+    /// What the engine is told before it hears; `None` for nothing.
+    pub glossary: Option<Arc<Glossary>>,
     /// Streams at a time over all hearings.
     pub max_streams: usize,
     /// The clock and the dice.

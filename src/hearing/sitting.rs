@@ -192,6 +192,7 @@ impl Sitting {
             pool: Arc::clone(&parts.pool),
             detectors: Arc::clone(&parts.detectors),
             front: parts.front.clone(),
+            glossary: parts.glossary.clone(),
             room,
             metrics: Arc::clone(&parts.metrics),
             settled,

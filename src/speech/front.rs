@@ -45,6 +45,17 @@ pub struct HeardUtterance {
     pub utterance: Utterance,
     /// Measured on the recorder's own samples, from the first speech to the endpoint.
     pub level: LevelSummary,
+    /// Where audio is missing beside it.
+    pub missing: Missing,
+}
+
+/// Where audio is missing beside an utterance, if it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// Nothing is stored right before this.
+    pub before: Option<Tick>,
+    /// Nothing is stored from here on.
+    pub after: Option<Tick>,
 }
 
 /// Where utterances end and how often partials come.
@@ -90,6 +101,8 @@ pub struct Front {
     detector: Box<dyn SpeechDetector>,
     session: Session,
     meter: LevelMeter,
+    /// Where the channel begins, if audio is missing before.
+    gap: Option<Tick>,
 }
 
 impl std::fmt::Debug for Front {
@@ -123,7 +136,15 @@ impl Front {
             detector,
             session: session.starting_at(format.rate.tick_of(start)),
             meter: LevelMeter::new(),
+            gap: None,
         })
+    }
+
+    /// The same where audio is missing right before the first sample.
+    #[must_use]
+    pub fn behind_a_gap(mut self) -> Self {
+        self.gap = Some(self.session.position());
+        self
     }
 
     /// Takes whole samples that follow those before.
@@ -158,6 +179,18 @@ impl Front {
             heard.push(self.ended(utterance));
         }
         self.detector.reset();
+        heard
+    }
+
+    /// As [`finish`](Self::finish), where what follows is missing.
+    pub fn finish_before_a_gap(&mut self) -> Vec<Heard> {
+        let mut heard = self.finish();
+        let end = self.session.position();
+        for event in &mut heard {
+            if let Heard::Ended(ended) = event {
+                ended.missing.after = Some(end);
+            }
+        }
         heard
     }
 
@@ -218,7 +251,8 @@ impl Front {
             // Their coarse steps make flat tops of their own.
             level.flat_topped = 0.0;
         }
-        Heard::Ended(Box::new(HeardUtterance { utterance, level }))
+        let missing = Missing { before: self.gap, after: None };
+        Heard::Ended(Box::new(HeardUtterance { utterance, level, missing }))
     }
 
     /// The speech probability of a last, broken frame, filled up with silence.

@@ -6,6 +6,7 @@ pub mod capacity;
 pub mod confidence;
 pub mod front;
 pub mod profile;
+pub mod spoken;
 pub mod stream;
 pub mod timing;
 pub mod together;

@@ -82,7 +82,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::hypothesis::HeardWord;
+    use crate::domain::hypothesis::{HeardWord, Told};
 
     fn hypothesis(spans: &[(u64, u64)], length: u64) -> Hypothesis {
         Hypothesis {
@@ -101,6 +101,8 @@ mod tests {
             allowed_share: None,
             no_speech: Probability::ZERO,
             mean_logprob: 0.0,
+            told: Told::Nothing,
+            posteriors: Vec::new(),
         }
     }
 

@@ -121,6 +121,7 @@ fn hearings(folder: &TempDir) -> Arc<Hearings> {
         pool: Arc::clone(&engine.pool),
         detectors: Arc::clone(&engine.detectors),
         front: FrontConfig { endpoint: EndpointConfig::default(), partial_step_ms: 0 },
+        glossary: None,
         max_streams: 4,
         world: Arc::new(SystemWorld),
         metrics: Arc::clone(&engine.metrics),

@@ -10,7 +10,7 @@ use vivavoce::{
 
 use crate::support::{
     server::{Heard, Open, Running, audio, channel, format, journals, start, stream},
-    speech::{Folder, Speech, say, word_errors},
+    speech::{Folder, Speech, made_sounds, say, word_errors},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -378,39 +378,6 @@ async fn no_word_comes_out_of_silence_noise_and_taps() {
         let heard = running.hear(&sound, 1_000).await;
         assert_eq!(heard.text(1), "", "{name}");
         assert_eq!(heard.finished.unwrap().positions[0].next_sample, sound.frames(), "{name}");
-    }
-}
-
-/// Silence, hiss of several loudnesses, mains hum, knocks on a table: ten seconds each at 16 kHz.
-fn made_sounds() -> Speech {
-    let mut state = 1_u32;
-    let mut noise = move || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        f32::from(u16::try_from(state >> 16).unwrap()) / 32_768.0 - 1.0
-    };
-    let rate = 16_000_u16;
-    let mut samples = Vec::new();
-    for part in 0..5_u8 {
-        for i in 0..10 * u32::from(rate) {
-            let second = f32::from(u16::try_from(i % u32::from(rate)).unwrap()) / f32::from(rate);
-            samples.push(match part {
-                0 => 0.0,
-                1 => noise() * 0.003,
-                2 => noise() * 0.2,
-                3 => (second * 50.0 * std::f32::consts::TAU).sin() * 0.1 + noise() * 0.001,
-                _ => noise() * (-second * 60.0).exp() * 0.5,
-            });
-        }
-    }
-    let mut bytes = Vec::new();
-    vivavoce::speech::audio::format::encode(Encoding::PcmS16Le, &samples, &mut bytes);
-    Speech {
-        language: "en".to_owned(),
-        reference: String::new(),
-        format: format(pb::Encoding::PcmS16le, u32::from(rate)),
-        channels: 1,
-        bytes,
-        path: "generated".into(),
     }
 }
 

@@ -192,6 +192,12 @@ fn flag(flag: &Flag) -> pb::Flag {
         FlagCode::NonSpeechText => pb::FlagCode::NonSpeechText,
         FlagCode::CrossTalk => pb::FlagCode::CrossTalk,
         FlagCode::Overlap => pb::FlagCode::Overlap,
+        FlagCode::EchoOfPrompt => pb::FlagCode::EchoOfPrompt,
+        FlagCode::WeakText => pb::FlagCode::WeakText,
+        FlagCode::LiveDisagrees => pb::FlagCode::LiveDisagrees,
+        FlagCode::StockPhrase => pb::FlagCode::StockPhrase,
+        FlagCode::AudioMissing => pb::FlagCode::AudioMissing,
+        FlagCode::HeardTwice => pb::FlagCode::HeardTwice,
     };
     pb::Flag {
         code: code.into(),
@@ -234,6 +240,8 @@ pub(super) fn segment(segment: &Segment, channels: &[ChannelSetup]) -> pb::Segme
         speech: segment.speech.iter().map(|s| span(*s, segment.rate)).collect(),
         uncompared: segment.uncompared,
         replaced: segment.replaced.clone(),
+        glossary_sha256: segment.glossary.map(|hash| hash.to_string()),
+        leaning: segment.leaning.as_ref().map(ToString::to_string),
     }
 }
 

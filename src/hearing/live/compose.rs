@@ -3,18 +3,20 @@
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::lead;
 use crate::{
     domain::{
         channel::ChannelSetup,
         engine::EngineInfo,
-        hypothesis::{HeardWord, Hypothesis, join},
+        glossary::Glossary,
+        hypothesis::{HeardWord, Hypothesis, Told, join},
         id::{HearingId, SegmentId},
         probability::Probability,
         segment::{Segment, Word},
         time::Span,
     },
     speech::{
-        confidence::{Sound, judge},
+        confidence::{Sound, judge, live::disagreement},
         front::HeardUtterance,
         stream::live::fold,
         timing::{lay_on_speech, spoken},
@@ -28,11 +30,19 @@ pub(crate) fn segment(
     heard: &HeardUtterance,
     mut hypothesis: Hypothesis,
     engine: &EngineInfo,
+    glossary: Option<&Glossary>,
 ) -> Segment {
-    let utterance = &heard.utterance;
+    let (utterance, told) = (&heard.utterance, hypothesis.told);
+    let lead = lead::of(glossary, channel, utterance);
     lay_on_speech(&mut hypothesis, &utterance.speech);
-    let sound =
-        Sound { span: utterance.span, speech: &utterance.speech, level: heard.level, languages: &channel.languages };
+    let sound = Sound {
+        span: utterance.span,
+        speech: &utterance.speech,
+        level: heard.level,
+        languages: &channel.languages,
+        told: &lead,
+        missing: heard.missing,
+    };
     let judgement = judge(&hypothesis, &sound);
     let rate = channel.format.rate;
     let span = rate.span_at(utterance.span);
@@ -51,14 +61,25 @@ pub(crate) fn segment(
             .collect(),
         flags: judgement.flags,
         captions: judgement.captions,
+        leaning: None,
         uncompared: false,
         replaced: None,
+        glossary: glossary.map(Glossary::sha256).filter(|_| told == Told::Heeded),
         engine: engine.clone(),
     }
 }
 
+/// Says of a segment what was committed while it was said, where its text does not begin with it; where it is quite another, that is a
+/// doubt. Only where the service kept up is there anything to say: neither the words nor whether captions show them depend on it.
+pub(super) fn hold_against(committed: &[HeardWord], segment: &mut Segment) {
+    segment.replaced = replaced(committed, segment);
+    let shown: Vec<&str> = committed.iter().map(|w| w.text.as_str()).collect();
+    let stands: Vec<&str> = segment.words.iter().map(|w| w.text.as_str()).collect();
+    segment.flags.extend(disagreement(&shown, &stands));
+}
+
 /// What was committed while an utterance was said, where the text is another; `None` where the text begins with it.
-pub(super) fn replaced(committed: &[HeardWord], segment: &Segment) -> Option<String> {
+fn replaced(committed: &[HeardWord], segment: &Segment) -> Option<String> {
     let letters = |words: &mut dyn Iterator<Item = &str>| words.map(fold).collect::<String>();
     let shown = letters(&mut committed.iter().map(|w| w.text.as_str()));
     let stands = letters(&mut segment.words.iter().map(|w| w.text.as_str()));
@@ -75,6 +96,8 @@ pub(crate) fn wordless(heard: &HeardUtterance, channel: &ChannelSetup) -> Hypoth
         words: Vec::new(),
         no_speech: Probability::ZERO,
         mean_logprob: 0.0,
+        told: Told::Nothing,
+        posteriors: Vec::new(),
     }
 }
 

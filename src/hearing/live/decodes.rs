@@ -4,9 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{parts::ListenerParts, pending::Ahead};
+use super::{language::Settled, lead, parts::ListenerParts, pending::Ahead};
 use crate::{
-    domain::{channel::ChannelSetup, hypothesis::Hypothesis, id::HearingId, language::AllowedLanguages, time::Tick},
+    domain::{
+        channel::ChannelSetup, glossary::Glossary, hypothesis::Hypothesis, id::HearingId, language::AllowedLanguages,
+        time::Tick,
+    },
     speech::{
         asr::{
             AsrError, CancelFlag, Lead, Pass,
@@ -24,6 +27,9 @@ use crate::{
 /// Answers that may wait. A second of audio ends two utterances at most, so there are never more than fit.
 const ANSWERS: usize = 16;
 
+/// Samples, where they begin, what the engine is told, what may be spoken.
+type Asked = (Vec<f32>, Tick, Lead, AllowedLanguages);
+
 /// What a decode brought.
 pub(super) enum Outcome {
     /// Of an utterance that has ended.
@@ -38,7 +44,8 @@ pub(super) enum Outcome {
 pub(super) struct Decodes {
     pool: Arc<Pool>,
     metrics: Arc<Metrics>,
-    languages: AllowedLanguages,
+    setup: ChannelSetup,
+    glossary: Option<Arc<Glossary>>,
     /// Jobs of one channel have the same.
     stream: u64,
     /// Whether the hearing is in session.
@@ -57,7 +64,8 @@ impl Decodes {
         Self {
             pool: Arc::clone(&parts.pool),
             metrics: Arc::clone(&parts.metrics),
-            languages: parts.setup.languages.clone(),
+            setup: parts.setup.clone(),
+            glossary: parts.glossary.clone(),
             stream: stream_key(parts.hearing, &parts.setup),
             live: parts.room.live,
             pace: Pace::new(Duration::from_millis(parts.front.partial_step_ms.into())),
@@ -90,7 +98,7 @@ impl Decodes {
         let passed = usize::try_from(look.from.since(window.span.start())).unwrap_or(0).min(window.samples.len());
         window.samples.drain(..passed);
         let urgency = Urgency::Shown { step: self.pace.step() };
-        let asked = (window.samples, look.from, look.lead);
+        let asked = (window.samples, look.from, look.lead, self.setup.languages.clone());
         self.submit(asked, (Pass::Partial, urgency), self.partial.0.clone(), move |result| {
             // The task may be gone; then nobody wants it.
             let _gone = answer.try_send(Outcome::Partial { quiet, result });
@@ -118,20 +126,33 @@ impl Decodes {
     pub(super) fn ahead(&mut self, utterance: &Utterance) -> Ahead {
         self.aheads += 1;
         let (answer, number, cancel) = (self.outcomes.0.clone(), self.aheads, CancelFlag::default());
-        let asked = (utterance.samples.clone(), utterance.span.start(), Lead::default());
+        let asked = self.asked(utterance, None);
         self.submit(asked, (Pass::Final, self.urgency(false)), cancel.clone(), move |result| {
             let _gone = answer.try_send(Outcome::Ahead { number, result });
         });
         Ahead::new(number, utterance.span, cancel)
     }
 
-    /// Decodes an utterance that has ended; `behind` where what is said now goes before it.
-    pub(super) fn whole(&self, utterance: &Utterance, number: u64, behind: bool, cancel: CancelFlag) {
+    /// Decodes an utterance that has ended, in what was settled; `behind` where what is said now goes before it.
+    pub(super) fn whole(
+        &self,
+        utterance: &Utterance,
+        settled: Option<&Settled>,
+        number: u64,
+        behind: bool,
+        cancel: CancelFlag,
+    ) {
         let answer = self.outcomes.0.clone();
-        let asked = (utterance.samples.clone(), utterance.span.start(), Lead::default());
+        let asked = self.asked(utterance, settled);
         self.submit(asked, (Pass::Final, self.urgency(behind)), cancel, move |result| {
             let _gone = answer.try_send(Outcome::Final { number, result });
         });
+    }
+
+    fn asked(&self, utterance: &Utterance, settled: Option<&Settled>) -> Asked {
+        let lead = lead::of(self.glossary.as_deref(), &self.setup, utterance);
+        let languages = settled.map_or_else(|| self.setup.languages.clone(), Settled::languages);
+        (utterance.samples.clone(), utterance.span.start(), lead, languages)
     }
 
     /// Answers for a decode that is done: it goes the way of all others.
@@ -150,7 +171,7 @@ impl Decodes {
 
     fn submit(
         &self,
-        (samples, start, lead): (Vec<f32>, Tick, Lead),
+        (samples, start, lead, languages): Asked,
         (pass, urgency): (Pass, Urgency),
         cancel: CancelFlag,
         reply: impl FnOnce(Result<Hypothesis, AsrError>) + Send + 'static,
@@ -162,7 +183,7 @@ impl Decodes {
             stream: self.stream,
             samples,
             start,
-            languages: self.languages.clone(),
+            languages,
             pass,
             lead,
             urgency,

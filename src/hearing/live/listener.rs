@@ -12,6 +12,7 @@ use super::{
     LiveEvent, Partial, compose,
     decodes::{Decodes, Outcome},
     journal::Reading,
+    language::Settled,
     neighbours::Neighbours,
     parts::{Ending, Known, ListenerParts, Rehear},
     pending::{Ahead, Queue},
@@ -30,6 +31,7 @@ use crate::{
     speech::{
         asr::{AsrError, CancelFlag, Pass},
         front::{Front, Heard, HeardUtterance},
+        spoken::Spoken,
         stream::live::LiveText,
     },
 };
@@ -245,9 +247,12 @@ impl Listener {
 
     /// Nothing is stored up to `at`: what was said before is over, and listening begins anew behind the gap.
     async fn skip_to(&mut self, at: SamplePos) -> Result<(), HearingError> {
+        let heard = self.front.finish_before_a_gap();
+        self.on_heard(heard);
+        self.front = fresh(&self.parts, self.position)?;
         self.cut().await?;
         (self.position, self.fresh_at) = (at, at);
-        self.front = fresh(&self.parts, at)?;
+        self.front = fresh(&self.parts, at)?.behind_a_gap();
         Ok(())
     }
 
@@ -335,7 +340,7 @@ impl Listener {
         self.decodes.give_up_partial();
         let span = self.parts.setup.format.rate.span_at(heard.utterance.span);
         let known = self.known.segments.get(&span.start());
-        if known == Some(&span.end()) {
+        if known.is_some_and(|(end, _)| *end == span.end()) {
             // Heard before: its text is in the record.
             return;
         }
@@ -343,14 +348,15 @@ impl Listener {
         let revises = known.is_some();
         let (committed, ahead) = (self.text.take(), self.ahead.take());
         if let Some(ahead) = ahead.filter(|ahead| ahead.is_of(heard.utterance.span)) {
-            if let Some((number, outcome)) = self.pending.push_ahead((heard, committed), revises, ahead) {
+            if let Some((number, outcome)) = self.pending.push_ahead((heard, committed), self.fresh_at, revises, ahead)
+            {
                 self.decodes.give(number, outcome);
             }
             return;
         }
         let (cancel, behind) = (CancelFlag::default(), !self.is_within(BEHIND_SECONDS));
-        self.decodes.whole(&heard.utterance, self.pending.next_number(), behind, cancel.clone());
-        self.pending.push((heard, committed), revises, cancel);
+        self.decodes.whole(&heard.utterance, None, self.pending.next_number(), behind, cancel.clone());
+        self.pending.push((heard, committed), self.fresh_at, revises, cancel);
     }
 
     async fn on_outcome(&mut self, outcome: Outcome) -> Result<(), HearingError> {
@@ -407,7 +413,8 @@ impl Listener {
             Err(error) if !pending.retried && error.may_pass() => {
                 tracing::warn!(%error, "an utterance could not be decoded; it is tried once more");
                 pending.retried = true;
-                self.decodes.whole(&pending.heard.utterance, number, behind, pending.cancel.clone());
+                let settled = pending.settled.as_ref();
+                self.decodes.whole(&pending.heard.utterance, settled, number, behind, pending.cancel.clone());
             }
             Err(error) => {
                 tracing::error!(%error, "an utterance could not be decoded; it is recorded without words");
@@ -421,15 +428,29 @@ impl Listener {
 
     /// Writes finished utterances to the record, in order of time.
     async fn commit(&mut self) -> Result<(), HearingError> {
-        while let Some((pending, outcome)) = self.pending.pop_done() {
+        loop {
+            self.settle_language();
+            let Some((pending, outcome)) = self.pending.pop_done() else { break };
+            let mut hypothesis = outcome?;
+            if let Some(settled) = &pending.settled {
+                settled.tell(&mut hypothesis);
+            }
             let info = self.parts.recognizer.info(Pass::Final);
-            let mut segment = compose::segment(self.parts.hearing, &self.parts.setup, &pending.heard, outcome?, info);
+            let (setup, glossary) = (&self.parts.setup, self.parts.glossary.as_deref());
+            let mut segment = compose::segment(self.parts.hearing, setup, &pending.heard, hypothesis, info, glossary);
+            if let Some(settled) = &pending.settled {
+                settled.note(&mut segment);
+            }
+            if setup.languages.given().is_none() {
+                let spoken = Spoken { language: segment.language.clone(), leaning: segment.leaning.clone() };
+                self.known.segments.insert(segment.span.start(), (segment.span.end(), spoken));
+            }
             // In the order of time, since what is read of the others is only read on.
             let waits = self.uncompared.len();
             if self.neighbours.label(&mut segment, waits > 0).await {
                 self.uncompared.push_back(segment.clone());
             }
-            segment.replaced = compose::replaced(&pending.committed, &segment);
+            compose::hold_against(&pending.committed, &mut segment);
             let (captions, flags) = (segment.captions, segment.flags.iter().map(|f| f.code).collect::<Vec<_>>());
             let segment = Box::new(segment);
             let revises = pending.revises;
@@ -442,6 +463,24 @@ impl Listener {
             self.parts.metrics.utterance(captions, flags, pending.ended.elapsed());
         }
         self.pass_cuts().await
+    }
+
+    /// Settles what the earliest utterance is in, once it is decoded; it is decoded again where that is another language. It depends
+    /// on the samples and on the text before since listening began anew, which is in the record: so it is settled the same by
+    /// whoever hears it again.
+    fn settle_language(&mut self) {
+        let behind = !self.is_within(BEHIND_SECONDS);
+        let setup = &self.parts.setup;
+        let Some((number, pending)) = self.pending.first_mut() else { return };
+        let Some(Ok(heard)) = pending.outcome.as_ref().filter(|_| pending.settled.is_none()) else { return };
+        let start = setup.format.rate.sample_at(pending.heard.utterance.span.start());
+        let before = self.known.segments.range(pending.since.min(start)..start).next_back();
+        pending.settled = Settled::of(heard, setup, before.map(|(_, (_, spoken))| spoken));
+        let Some(settled) = pending.settled.as_ref().filter(|settled| settled.otherwise(heard).is_some()) else {
+            return;
+        };
+        self.decodes.whole(&pending.heard.utterance, Some(settled), number, behind, pending.cancel.clone());
+        pending.outcome = None;
     }
 
     /// Compares texts of the record with what has come of other channels since.

@@ -7,6 +7,8 @@ mod decodes;
 pub(in crate::hearing) mod gate;
 pub(in crate::hearing) mod intake;
 pub(in crate::hearing) mod journal;
+pub(crate) mod language;
+pub(crate) mod lead;
 pub(in crate::hearing) mod listener;
 pub(in crate::hearing) mod neighbours;
 pub(in crate::hearing) mod notes;

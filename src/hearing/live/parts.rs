@@ -1,7 +1,7 @@
 //! What a listener is given: its channel, what it works with, and what the record holds already.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
@@ -9,12 +9,16 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::{LiveEvent, gate::Gate, neighbours::Neighbourhood};
 use crate::{
-    domain::{alarm::Alarm, channel::ChannelSetup, id::HearingId, load::LoadStep, segment::Segment, time::SamplePos},
+    domain::{
+        alarm::Alarm, channel::ChannelSetup, glossary::Glossary, id::HearingId, load::LoadStep, segment::Segment,
+        time::SamplePos,
+    },
     hearing::{load::Backlog, service::Detectors, world::World},
     record::{media::reader::JournalPlace, store::RecordStore},
     speech::{
         asr::{Recognizer, pool::Pool},
         front::FrontConfig,
+        spoken::Spoken,
     },
     telemetry::Metrics,
 };
@@ -54,6 +58,8 @@ pub(in crate::hearing) struct ListenerParts {
     pub(in crate::hearing) pool: Arc<Pool>,
     pub(in crate::hearing) detectors: Detectors,
     pub(in crate::hearing) front: FrontConfig,
+    /// What the engine is told before it hears.
+    pub(in crate::hearing) glossary: Option<Arc<Glossary>>,
     pub(in crate::hearing) room: Room,
     pub(in crate::hearing) metrics: Arc<Metrics>,
     /// How far the channel's audio has its results.
@@ -100,8 +106,8 @@ pub(in crate::hearing) struct Known {
     pub(in crate::hearing) start: SamplePos,
     /// Where the input ended after that, in order.
     pub(in crate::hearing) cuts: VecDeque<SamplePos>,
-    /// Where utterances with text begin, and where they end.
-    pub(in crate::hearing) segments: HashMap<SamplePos, SamplePos>,
+    /// Where utterances with text begin, where they end, and what they are in.
+    pub(in crate::hearing) segments: BTreeMap<SamplePos, (SamplePos, Spoken)>,
     /// How far the record says that audio is stored.
     pub(in crate::hearing) recorded: SamplePos,
     /// Every end of input, in ascending order.

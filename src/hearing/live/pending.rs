@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
+use super::language::Settled;
 use crate::{
     domain::{
         hypothesis::{HeardWord, Hypothesis},
@@ -21,6 +22,10 @@ pub(super) struct Pending {
     /// `None` while it is being decoded.
     pub(super) outcome: Option<Result<Hypothesis, AsrError>>,
     pub(super) retried: bool,
+    /// Where listening began anew before it: of what was said before that nothing follows.
+    pub(super) since: SamplePos,
+    /// What language it is taken to be in, once that is settled.
+    pub(super) settled: Option<Settled>,
     /// Whether the record holds a text of it that ends elsewhere.
     pub(super) revises: bool,
     pub(super) cancel: CancelFlag,
@@ -90,6 +95,11 @@ impl Queue {
         self.utterances.front()
     }
 
+    /// The earliest, with its number.
+    pub(super) fn first_mut(&mut self) -> Option<(u64, &mut Pending)> {
+        self.utterances.front_mut().map(|pending| (self.first, pending))
+    }
+
     /// The number of the next utterance.
     pub(super) fn next_number(&self) -> u64 {
         self.first + self.utterances.len() as u64
@@ -99,11 +109,22 @@ impl Queue {
     pub(super) fn push(
         &mut self,
         (heard, committed): (HeardUtterance, Vec<HeardWord>),
+        since: SamplePos,
         revises: bool,
         cancel: CancelFlag,
     ) {
-        let (outcome, retried, ahead, ended) = (None, false, None, Instant::now());
-        self.utterances.push_back(Pending { heard, outcome, retried, revises, cancel, committed, ahead, ended });
+        self.utterances.push_back(Pending {
+            heard,
+            outcome: None,
+            retried: false,
+            since,
+            settled: None,
+            revises,
+            cancel,
+            committed,
+            ahead: None,
+            ended: Instant::now(),
+        });
     }
 
     /// Takes in the next utterance with the decode that was begun ahead of its end. What that brought already is given back, with
@@ -111,11 +132,12 @@ impl Queue {
     pub(super) fn push_ahead(
         &mut self,
         heard: (HeardUtterance, Vec<HeardWord>),
+        since: SamplePos,
         revises: bool,
         mut ahead: Ahead,
     ) -> Option<(u64, Result<Hypothesis, AsrError>)> {
         let number = self.next_number();
-        self.push(heard, revises, ahead.cancel.take().unwrap_or_default());
+        self.push(heard, since, revises, ahead.cancel.take().unwrap_or_default());
         let outcome = ahead.outcome.take();
         if let Some(pending) = self.utterances.back_mut() {
             pending.ahead = Some(ahead.number);

@@ -78,6 +78,7 @@ fn hearings_with(folder: &TempDir, recognizer: Arc<dyn Recognizer>) -> Arc<Heari
         recognizer,
         detectors: Arc::new(|| Box::new(Loudness)),
         front: FrontConfig { endpoint: EndpointConfig::default(), partial_step_ms: 0 },
+        glossary: None,
         max_streams: 4,
         world: Arc::new(Still::default()),
         metrics: Arc::new(Metrics::new()),

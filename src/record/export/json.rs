@@ -14,7 +14,7 @@ use crate::domain::{
     audio::Encoding,
     change::{GapReason, Imported},
     clock::ClockKind,
-    engine::EngineInfo,
+    engine::{EngineInfo, Sha256Hash},
     flag::{Evidence, Flag},
     id::{ChannelId, HearingId, SegmentId},
     language::LanguageTag,
@@ -133,6 +133,8 @@ struct Row<'a> {
     place: Place,
     language: &'a LanguageTag,
     language_posterior: Option<Probability>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leaning: Option<&'a LanguageTag>,
     text: String,
     words: Vec<Word<'a>>,
     flags: Vec<FlagRow<'a>>,
@@ -141,6 +143,8 @@ struct Row<'a> {
     uncompared: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     replaced: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    glossary_sha256: Option<Sha256Hash>,
     engine: Option<usize>,
 }
 
@@ -267,11 +271,13 @@ fn row<'a>(transcript: &Transcript, engines: &[&EngineInfo], segment: &'a Segmen
         place: place(segment.span),
         language: &segment.language,
         language_posterior: segment.language_posterior,
+        leaning: segment.leaning.as_ref(),
         text: segment.text(),
         words: words.collect(),
         flags: segment.flags.iter().map(flag).collect(),
         uncompared: segment.uncompared,
         replaced: segment.replaced.as_deref(),
+        glossary_sha256: segment.glossary,
         engine: engines.iter().position(|e| **e == segment.engine),
     }
 }

@@ -182,7 +182,14 @@ fn withheld_for(segment: &Segment) -> String {
     let withholding = |f: &&Flag| {
         matches!(
             f.code,
-            FlagCode::NoSpeechUnderWords | FlagCode::NonSpeechText | FlagCode::SpeechWithoutWords | FlagCode::CrossTalk
+            FlagCode::NoSpeechUnderWords
+                | FlagCode::NonSpeechText
+                | FlagCode::SpeechWithoutWords
+                | FlagCode::CrossTalk
+                | FlagCode::EchoOfPrompt
+                | FlagCode::StockPhrase
+                | FlagCode::Repetition
+                | FlagCode::UncertainLanguage
         )
     };
     let mut reasons: Vec<_> = segment.flags.iter().filter(withholding).map(|f| f.code.reason()).collect();

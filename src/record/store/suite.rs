@@ -93,8 +93,10 @@ pub(crate) fn segment(id: u128, number: u8, hz: u32, start: u64, text: &str, dou
         flags: doubtful.map(flag).into_iter().collect(),
         words,
         captions: CaptionState::Shown,
+        leaning: None,
         uncompared: false,
         replaced: None,
+        glossary: None,
         engine: EngineInfo {
             engine: "scripted".to_owned(),
             engine_version: "1".to_owned(),

@@ -56,6 +56,17 @@ pub struct Lead {
     pub before: String,
     /// The words that the window begins with, as they were written: the decoder says what follows them, and nothing else.
     pub words: String,
+    /// Terms that may come up, as they are written: names, places, articles of law.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub terms: Vec<String>,
+    /// In which language that is; `None` where it does not matter. To a window in another one nothing is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<LanguageTag>,
+}
+
+impl Lead {
+    /// Nothing is known.
+    pub const NOTHING: Self = Self { before: String::new(), words: String::new(), terms: Vec::new(), language: None };
 }
 
 /// One window to decode.
@@ -69,7 +80,7 @@ pub struct DecodeRequest<'a> {
     pub languages: &'a AllowedLanguages,
     /// What it is for.
     pub pass: Pass,
-    /// What is known of it. Of a final nothing is: its text depends on its samples alone.
+    /// What is known of it. Of a final that is what everybody who decodes it again knows too: a glossary, texts of the record.
     pub lead: &'a Lead,
     /// How many threads it may use; what comes out does not depend on it.
     pub threads: u8,

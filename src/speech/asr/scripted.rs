@@ -11,7 +11,7 @@ use std::{
 use super::{AsrError, CancelFlag, DecodeRequest, Decoder, KnownLanguages, Pass, Recognizer};
 use crate::domain::{
     engine::{EngineInfo, Sha256Hash},
-    hypothesis::{HeardWord, Hypothesis},
+    hypothesis::{HeardWord, Hypothesis, Told},
     probability::Probability,
     time::{Tick, TickSpan},
 };
@@ -120,6 +120,8 @@ impl Decoder for ScriptedDecoder {
             allowed_share: None,
             no_speech: Probability::ZERO,
             mean_logprob: 0.0,
+            told: Told::Nothing,
+            posteriors: Vec::new(),
         })
     }
 }

@@ -3,8 +3,13 @@
 //! Nothing the engine said is deleted here. A flag says where to look and why; [`judge`] also says whether live captions
 //! may show the text at all.
 
+mod distance;
+pub mod live;
+mod missing;
 pub mod rules;
 pub mod scripts;
+mod stock;
+pub mod told;
 
 use crate::{
     domain::{
@@ -15,7 +20,7 @@ use crate::{
         segment::CaptionState,
         time::TickSpan,
     },
-    speech::audio::level::LevelSummary,
+    speech::{asr::Lead, audio::level::LevelSummary, front::Missing},
 };
 
 /// What an utterance sounds like, beside what was heard in it.
@@ -29,6 +34,10 @@ pub struct Sound<'a> {
     pub level: LevelSummary,
     /// What may be spoken on the channel.
     pub languages: &'a AllowedLanguages,
+    /// What the decoder was told before it heard it.
+    pub told: &'a Lead,
+    /// Where audio is missing beside it.
+    pub missing: Missing,
 }
 
 /// What is to be said of a hypothesis.
@@ -53,8 +62,15 @@ pub fn judge(hypothesis: &Hypothesis, sound: &Sound<'_>) -> Judgement {
     rules::level(hypothesis, sound, &mut flags);
     rules::speech_without_words(hypothesis, sound, &mut flags);
     rules::non_speech_text(hypothesis, &mut flags);
+    rules::weak_text(hypothesis, &mut flags);
+    missing::audio_missing(hypothesis, sound, &mut flags);
+    let thin = rules::is_thin(hypothesis, sound);
+    told::echoes(hypothesis, sound.told, thin, &mut flags);
+    told::second_hearing(hypothesis, &mut flags);
+    stock::stock_phrases(hypothesis, thin, &mut flags);
     flags.sort_by_key(|f| (f.words.start, f.code));
-    let captions = if hypothesis.words.is_empty() || stands_on_non_speech(hypothesis, sound, &flags) {
+    let unheard = hypothesis.words.is_empty() || rules::is_refused(hypothesis, sound);
+    let captions = if unheard || stands_on_non_speech(hypothesis, sound, &flags, thin) {
         CaptionState::Withheld
     } else {
         CaptionState::Shown
@@ -62,10 +78,27 @@ pub fn judge(hypothesis: &Hypothesis, sound: &Sound<'_>) -> Judgement {
     Judgement { flags, captions }
 }
 
-/// Whether the whole text stands on something that is no speech: then captions do not show it.
-fn stands_on_non_speech(hypothesis: &Hypothesis, sound: &Sound<'_>, flags: &[Flag]) -> bool {
+/// Whether the whole text stands on something that is no speech: then captions do not show it. An echo, a stock phrase and a loop may
+/// all have been said; they count where the ground is thin.
+fn stands_on_non_speech(hypothesis: &Hypothesis, sound: &Sound<'_>, flags: &[Flag], thin: bool) -> bool {
     let unspoken = |word: usize| {
-        let says = |f: &Flag| matches!(f.code, FlagCode::NoSpeechUnderWords | FlagCode::NonSpeechText);
+        let says = |f: &Flag| match f.code {
+            FlagCode::NoSpeechUnderWords | FlagCode::NonSpeechText => true,
+            FlagCode::EchoOfPrompt | FlagCode::StockPhrase | FlagCode::Repetition => thin,
+            FlagCode::LowWordScore
+            | FlagCode::ImplausibleRate
+            | FlagCode::UncertainLanguage
+            | FlagCode::UnexpectedScript
+            | FlagCode::ClippedAudio
+            | FlagCode::LowAudio
+            | FlagCode::SpeechWithoutWords
+            | FlagCode::CrossTalk
+            | FlagCode::Overlap
+            | FlagCode::WeakText
+            | FlagCode::LiveDisagrees
+            | FlagCode::AudioMissing
+            | FlagCode::HeardTwice => false,
+        };
         flags.iter().any(|f| says(f) && f.words.contains(&word))
     };
     (0..hypothesis.words.len()).all(unspoken) || rules::hardly_speech(hypothesis, sound)

@@ -20,7 +20,7 @@ use crate::{
 const LOW_SCORE: f64 = 0.5;
 
 /// A frame counts as speech from this probability on: the lower end of the hysteresis, since words fade.
-const SPEECH: f32 = thresholds::STOP;
+pub(super) const SPEECH: f32 = thresholds::STOP;
 
 /// A word with less speech than this share under it stands on non-speech (guard G1).
 const LEAST_SPEECH_UNDER_WORD: f64 = 0.2;
@@ -72,6 +72,12 @@ const NO_SPEECH: f32 = 0.6;
 
 /// The mean log probability below which a hypothesis is weak; OpenAI's own limit.
 const WEAK_LOGPROB: f32 = -1.0;
+
+/// Where there is less speech than this, seconds, what needs more of a reason to be believed is not.
+const LEAST_SPEECH: f64 = 0.5;
+
+/// The same for the share of the words' time that is speech.
+const LEAST_SPEECH_UNDER_TEXT: f64 = 0.5;
 
 /// Words with a low score, one flag for each run of them.
 pub(super) fn low_scores(hypothesis: &Hypothesis, flags: &mut Vec<Flag>) {
@@ -140,8 +146,7 @@ pub(super) fn implausible_rate(hypothesis: &Hypothesis, sound: &Sound<'_>, flags
 pub(super) fn uncertain_language(hypothesis: &Hypothesis, sound: &Sound<'_>, flags: &mut Vec<Flag>) {
     let all = 0..hypothesis.words.len();
     if let Some(share) = hypothesis.allowed_share.map(|p| f64::from(p.value()))
-        && share < LEAST_ALLOWED_SHARE
-        && speech_seconds(sound) >= LEAST_SPEECH_FOR_LANGUAGE
+        && is_refused(hypothesis, sound)
     {
         let code = FlagCode::UncertainLanguage;
         flags.push(flag(code, all, "allowed_languages_share", share, LEAST_ALLOWED_SHARE));
@@ -152,6 +157,21 @@ pub(super) fn uncertain_language(hypothesis: &Hypothesis, sound: &Sound<'_>, fla
         let all = 0..hypothesis.words.len();
         flags.push(flag(FlagCode::UncertainLanguage, all, "posterior", posterior, LEAST_LANGUAGE_POSTERIOR));
     }
+}
+
+/// A text of which the engine believes little as a whole (guard G5).
+pub(super) fn weak_text(hypothesis: &Hypothesis, flags: &mut Vec<Flag>) {
+    if !hypothesis.words.is_empty() && hypothesis.mean_logprob < WEAK_LOGPROB {
+        let all = 0..hypothesis.words.len();
+        let mean = f64::from(hypothesis.mean_logprob);
+        flags.push(flag(FlagCode::WeakText, all, "mean_log_probability", mean, WEAK_LOGPROB.into()));
+    }
+}
+
+/// Whether a language is spoken that none of the allowed ones is: what an engine writes of it is no text of what was said.
+pub(super) fn is_refused(hypothesis: &Hypothesis, sound: &Sound<'_>) -> bool {
+    let share = hypothesis.allowed_share.map(|p| f64::from(p.value()));
+    share.is_some_and(|share| share < LEAST_ALLOWED_SHARE) && speech_seconds(sound) >= LEAST_SPEECH_FOR_LANGUAGE
 }
 
 /// Audio that is clipped or very low.
@@ -222,6 +242,18 @@ pub(super) fn hardly_speech(hypothesis: &Hypothesis, sound: &Sound<'_>) -> bool 
     engine_doubts || confirmed < thresholds::CONFIRMING_FRAMES
 }
 
+/// Whether little speaks for a text: next to no speech in all or under its words, or the engine doubts it as a whole. Alone it says
+/// nothing; with another doubt a text that may have been invented was.
+pub(super) fn is_thin(hypothesis: &Hypothesis, sound: &Sound<'_>) -> bool {
+    let shares = hypothesis.words.iter().map(|word| speech_share(word.span, sound).min(1.0));
+    #[expect(clippy::cast_precision_loss, reason = "a count of words")]
+    let under = shares.sum::<f64>() / hypothesis.words.len().max(1) as f64;
+    hypothesis.mean_logprob < WEAK_LOGPROB
+        || hypothesis.no_speech.value() > NO_SPEECH
+        || speech_seconds(sound) < LEAST_SPEECH
+        || under < LEAST_SPEECH_UNDER_TEXT
+}
+
 fn flag(code: FlagCode, words: Range<usize>, measure: &str, value: f64, limit: f64) -> Flag {
     Flag { code, evidence: vec![Evidence::new(measure, value, limit)], words }
 }
@@ -271,14 +303,14 @@ fn longest_voice(gap: TickSpan, sound: &Sound<'_>) -> f64 {
     seconds(longest)
 }
 
-fn frames<'a>(sound: &'a Sound<'_>) -> impl Iterator<Item = (TickSpan, Probability)> + 'a {
+pub(super) fn frames<'a>(sound: &'a Sound<'_>) -> impl Iterator<Item = (TickSpan, Probability)> + 'a {
     sound.speech.iter().enumerate().map(|(n, p)| {
         let frame = TickSpan::starting(sound.span.start().plus((n * FRAME) as u64), FRAME as u64);
         (frame.clamped_to(sound.span), *p)
     })
 }
 
-fn seconds(ticks: u64) -> f64 {
+pub(super) fn seconds(ticks: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "ticks of one utterance: below 2^20")]
     {
         ticks as f64 / TICKS_PER_SECOND as f64

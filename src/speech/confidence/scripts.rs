@@ -28,10 +28,15 @@ pub(super) fn unexpected_script(hypothesis: &Hypothesis, allowed: &AllowedLangua
     flags.extend(run);
 }
 
-fn expected(letter: char, allowed: &AllowedLanguages) -> bool {
+/// Whether a letter belongs to a script that the language is written in, or to all of them.
+#[must_use]
+pub fn belongs(letter: char, language: &LanguageTag) -> bool {
     let script = letter.script();
-    matches!(script, Script::Common | Script::Inherited)
-        || allowed.tags().iter().any(|tag| scripts(tag).contains(&script))
+    matches!(script, Script::Common | Script::Inherited) || scripts(language).contains(&script)
+}
+
+fn expected(letter: char, allowed: &AllowedLanguages) -> bool {
+    allowed.tags().iter().any(|tag| belongs(letter, tag))
 }
 
 /// The scripts a language is written in (CLDR's likely scripts and those in wide use beside them); Latin where it is not
@@ -73,7 +78,7 @@ fn scripts(language: &LanguageTag) -> &'static [Script] {
 mod tests {
     use super::*;
     use crate::domain::{
-        hypothesis::HeardWord,
+        hypothesis::{HeardWord, Told},
         probability::Probability,
         time::{Tick, TickSpan},
     };
@@ -90,6 +95,8 @@ mod tests {
             allowed_share: None,
             no_speech: Probability::ZERO,
             mean_logprob: 0.0,
+            told: Told::Nothing,
+            posteriors: Vec::new(),
         };
         let allowed = AllowedLanguages::new(allowed.iter().map(|t| t.parse().unwrap()).collect()).unwrap();
         let mut flags = Vec::new();

@@ -90,7 +90,8 @@ impl LiveText {
         }
         let (before, leading) = self.committed.split_at(self.passed);
         let text = |words: &[HeardWord]| join(words.iter().map(|w| (w.text.as_str(), w.spaced)));
-        Look { from, lead: Lead { before: text(&before[before.len().saturating_sub(BEFORE)..]), words: text(leading) } }
+        let before = text(&before[before.len().saturating_sub(BEFORE)..]);
+        Look { from, lead: Lead { before, words: text(leading), ..Lead::NOTHING } }
     }
 
     /// Takes the words that a look found behind those it was told; gives how many more are committed. `quiet` says that nobody

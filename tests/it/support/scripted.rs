@@ -146,6 +146,7 @@ impl ScriptedServer {
             recognizer,
             detectors: Arc::new(|| Box::new(Loudness)),
             front: FrontConfig { endpoint: EndpointConfig::default(), partial_step_ms: 0 },
+            glossary: None,
             max_streams: 4,
             world: Arc::new(SystemWorld),
             metrics: Arc::new(Metrics::new()),

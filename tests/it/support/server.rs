@@ -37,6 +37,7 @@ pub(crate) fn engine_settings() -> EngineSettings {
         threads_per_worker: 1,
         profiles: Profiles::built_in("silero-vad"),
         partial_step_ms: 500,
+        glossary: None,
         isolation: Isolation::None,
     }
 }

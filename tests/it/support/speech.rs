@@ -174,6 +174,39 @@ impl Speech {
     }
 }
 
+/// Silence, hiss of several loudnesses, mains hum, knocks on a table: ten seconds each at 16 kHz.
+pub(crate) fn made_sounds() -> Speech {
+    let mut state = 1_u32;
+    let mut noise = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        f32::from(u16::try_from(state >> 16).unwrap()) / 32_768.0 - 1.0
+    };
+    let rate = 16_000_u16;
+    let mut samples = Vec::new();
+    for part in 0..5_u8 {
+        for i in 0..10 * u32::from(rate) {
+            let second = f32::from(u16::try_from(i % u32::from(rate)).unwrap()) / f32::from(rate);
+            samples.push(match part {
+                0 => 0.0,
+                1 => noise() * 0.003,
+                2 => noise() * 0.2,
+                3 => (second * 50.0 * std::f32::consts::TAU).sin() * 0.1 + noise() * 0.001,
+                _ => noise() * (-second * 60.0).exp() * 0.5,
+            });
+        }
+    }
+    let mut bytes = Vec::new();
+    format::encode(Encoding::PcmS16Le, &samples, &mut bytes);
+    Speech {
+        language: "en".to_owned(),
+        reference: String::new(),
+        format: server::format(pb::Encoding::PcmS16le, u32::from(rate)),
+        channels: 1,
+        bytes,
+        path: "generated".into(),
+    }
+}
+
 pub(crate) fn word_errors(reference: &str, text: &str, language: &str) -> f64 {
     let language: LanguageTag = language.parse().unwrap();
     score(reference, text, &language).counts.words.percent().unwrap()

@@ -189,7 +189,11 @@ mod tests {
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
-    use crate::domain::{hypothesis::HeardWord, probability::Probability, time::TickSpan};
+    use crate::domain::{
+        hypothesis::{HeardWord, Told},
+        probability::Probability,
+        time::TickSpan,
+    };
 
     fn heard(words: Vec<(String, bool, f32)>, mean_logprob: f32) -> Hypothesis {
         let words = words.into_iter().enumerate().map(|(n, (text, spaced, score))| HeardWord {
@@ -206,6 +210,8 @@ mod tests {
             words: words.collect(),
             no_speech: Probability::ZERO,
             mean_logprob,
+            told: Told::Nothing,
+            posteriors: Vec::new(),
         }
     }
 

@@ -10,20 +10,21 @@ use whisper_rs::{FullParams, SamplingStrategy, WhisperContext, WhisperState};
 
 use super::{
     Decoding, WhisperOptions, engine_error, language_id,
-    native::{self, Start},
+    native::{self, Before, Start},
 };
 use crate::{
     domain::{
-        hypothesis::Hypothesis,
+        hypothesis::{Hypothesis, Told},
         language::{AllowedLanguages, LanguageTag},
         probability::Probability,
         time::TickSpan,
     },
     speech::{
         asr::{
-            AsrError, CancelFlag, DecodeRequest, Decoder, MAX_WINDOW, Pass, SECOND,
+            AsrError, CancelFlag, DecodeRequest, Decoder, Lead, MAX_WINDOW, Pass, SECOND,
             words::{Token, assemble, repeats},
         },
+        confidence::told,
         profile::WHOLE_CONTEXT,
     },
 };
@@ -46,6 +47,9 @@ struct Found {
     tokens: Vec<Token>,
     mean_logprob: f32,
 }
+
+/// Tokens of a glossary that are read. With more of them an echo is likelier than a name that is heard right.
+const MOST_OF_GLOSSARY: usize = 60;
 
 /// One whisper.cpp state and what it needs between calls.
 pub(super) struct WhisperDecoder {
@@ -146,16 +150,28 @@ impl WhisperDecoder {
         }
     }
 
-    /// The decode for the record: with an encoder context that is cut to the window; where what comes out is what a decoder
-    /// says that has lost its way, with longer ones. Greedy first: beams cost twice as much, and where the words are clear they
-    /// find the same ones.
+    /// The decode for the record: with an encoder context that is cut to the window. Where what comes out is what a decoder says
+    /// that has lost its way, or an echo of what it was told, it is told nothing, and where that is not all, with longer contexts.
+    /// Greedy first: beams cost twice as much, and where the words are clear they find the same ones.
     fn last(&mut self, request: &DecodeRequest<'_>, cancel: &CancelFlag) -> Result<Hypothesis, AsrError> {
         let Decoding { beam, beam_below, .. } = *self.options.of(request.pass);
+        let mut before = self.before(request.lead, request.pass)?;
+        let mut told = if before.tokens.is_empty() { Told::Nothing } else { Told::Heeded };
+        let mut first_said = String::new();
         let mut context = self.context_for(request.pass);
         let mut found = loop {
             let first = if beam_below < 0.0 { 1 } else { beam };
-            let found = self.search(request, (first, context), cancel)?;
-            if context == FULL_CONTEXT || !self.is_lost(&found.tokens, request.pass) {
+            let found = self.search(request, &before, (first, context), cancel)?;
+            let lost = self.is_lost(&found.tokens, request.pass);
+            if !before.tokens.is_empty() {
+                let said = text_of(&found.tokens);
+                if lost || found.tokens.is_empty() || told::is_echo(&said, request.lead) {
+                    tracing::debug!("a decode was led astray by what it was told; it is done again without");
+                    (told, before, first_said) = (Told::Withdrawn { unlike: 0.0 }, Before::default(), said);
+                    continue;
+                }
+            }
+            if context == FULL_CONTEXT || !lost {
                 break found;
             }
             context = (context * 2).min(FULL_CONTEXT);
@@ -163,13 +179,17 @@ impl WhisperDecoder {
         };
         let lost = self.is_lost(&found.tokens, request.pass);
         if beam > 1 && beam_below < 0.0 && (found.mean_logprob < beam_below || lost) {
-            let beams = self.search(request, (beam, context), cancel)?;
-            if !self.is_lost(&beams.tokens, request.pass) || beams.mean_logprob > found.mean_logprob {
+            let beams = self.search(request, &before, (beam, context), cancel)?;
+            let astray = !before.tokens.is_empty() && told::is_echo(&text_of(&beams.tokens), request.lead);
+            if !astray && (!self.is_lost(&beams.tokens, request.pass) || beams.mean_logprob > found.mean_logprob) {
                 found = beams;
             }
         }
         let Found { start, tokens, mean_logprob } = found;
-        let (language, posterior) = self.chosen(request.languages, &start);
+        if let Told::Withdrawn { unlike } = &mut told {
+            *unlike = told::unlike(&text_of(&tokens), &first_said);
+        }
+        let (language, posterior, posteriors) = self.chosen(request.languages, &start);
         let length = u64::try_from(request.samples.len()).unwrap_or(u64::MAX);
         let (no_speech, allowed_share) = self.start_probabilities(request.languages, &start);
         Ok(Hypothesis {
@@ -177,9 +197,11 @@ impl WhisperDecoder {
             words: assemble(&tokens, &language, request.start, length),
             language,
             language_posterior: posterior,
+            posteriors,
             allowed_share,
             no_speech,
             mean_logprob,
+            told,
         })
     }
 
@@ -187,6 +209,7 @@ impl WhisperDecoder {
     fn search(
         &mut self,
         request: &DecodeRequest<'_>,
+        before: &Before,
         (beam, context): (u8, usize),
         cancel: &CancelFlag,
     ) -> Result<Found, AsrError> {
@@ -198,18 +221,39 @@ impl WhisperDecoder {
         parameters.set_max_tokens(i32::try_from(most_tokens(self.padded.len())).unwrap_or(0));
         parameters.set_audio_ctx(i32::try_from(context).unwrap_or(0));
         let threads = self.threads();
-        let start = native::full(&mut self.state, parameters, &self.padded, (&allowed, threads), cancel);
+        let start = native::full(&mut self.state, parameters, (&self.padded, before), (&allowed, threads), cancel);
         let start = start.map_err(|error| {
             if cancel.is_cancelled() { AsrError::Cancelled } else { engine_error("decode the window", &error) }
         })?;
-        let tokens = self.tokens(request.pass);
+        let tokens = if start.stranger { Vec::new() } else { self.tokens(request.pass) };
         Ok(Found { start, mean_logprob: mean_logprob(&tokens), tokens })
     }
 
+    /// What the decoder is told of a window for the record: terms as a list, then what was said before.
+    fn before(&self, lead: &Lead, pass: Pass) -> Result<Before, AsrError> {
+        let mut terms = String::new();
+        for term in &lead.terms {
+            let longer = if terms.is_empty() { term.clone() } else { format!("{terms}, {term}") };
+            if self.tokens_of(&longer)?.len() > MOST_OF_GLOSSARY {
+                break;
+            }
+            terms = longer;
+        }
+        let mut tokens = if terms.is_empty() { Vec::new() } else { self.tokens_of(&format!("{terms}."))? };
+        let said = self.tokens_of(&lead.before)?;
+        tokens.extend_from_slice(&said[said.len().saturating_sub(self.most_before(pass))..]);
+        let language = lead.language.as_ref().map(|tag| self.id_of(tag)).transpose()?;
+        Ok(Before { tokens, language })
+    }
+
     /// Which of the allowed languages is the likeliest, after a decode that began with one of them.
-    fn chosen(&self, allowed: &AllowedLanguages, start: &Start) -> (LanguageTag, Option<Probability>) {
+    fn chosen(
+        &self,
+        allowed: &AllowedLanguages,
+        start: &Start,
+    ) -> (LanguageTag, Option<Probability>, Vec<Probability>) {
         match allowed.given() {
-            Some(given) => (given.clone(), None),
+            Some(given) => (given.clone(), None, Vec::new()),
             None => self.likeliest_of(allowed, &start.logits),
         }
     }
@@ -222,10 +266,15 @@ impl WhisperDecoder {
         self.read(&[self.context.token_sot()], 0)?;
         // One token was decoded, so row 0 is its row.
         let logits = self.state.get_logits().map_err(|error| engine_error("read the logits", &error))?;
-        Ok(self.likeliest_of(allowed, logits))
+        let (language, posterior, _all) = self.likeliest_of(allowed, logits);
+        Ok((language, posterior))
     }
 
-    fn likeliest_of(&self, allowed: &AllowedLanguages, logits: &[f32]) -> (LanguageTag, Option<Probability>) {
+    fn likeliest_of(
+        &self,
+        allowed: &AllowedLanguages,
+        logits: &[f32],
+    ) -> (LanguageTag, Option<Probability>, Vec<Probability>) {
         let tags = allowed.tags();
         let logit = |tag| {
             let token = language_id(tag).and_then(|id| usize::try_from(self.context.token_lang(id)).ok());
@@ -233,7 +282,8 @@ impl WhisperDecoder {
         };
         let posteriors = softmax(&tags.iter().map(logit).collect::<Vec<_>>());
         let (best, p) = posteriors.iter().enumerate().fold((0, 0.0), |b, (i, &p)| if p > b.1 { (i, p) } else { b });
-        (tags[best].clone(), Some(Probability::clamped(p)))
+        let all = posteriors.iter().copied().map(Probability::clamped).collect();
+        (tags[best].clone(), Some(Probability::clamped(p)), all)
     }
 
     /// What the decoder expects before the first word: the probability that nobody speaks, and of all its languages the
@@ -326,6 +376,10 @@ pub(super) fn most_probable(logits: &[f32], end: i32) -> (i32, f32) {
         .fold((0, f32::NEG_INFINITY), |best, (token, &logit)| if logit > best.1 { (token, logit) } else { best });
     let sum: f32 = meant.iter().map(|logit| (logit - top).exp()).sum();
     (i32::try_from(best).unwrap_or(end), 1.0 / sum.max(1.0))
+}
+
+fn text_of(tokens: &[Token]) -> String {
+    String::from_utf8_lossy(&tokens.iter().flat_map(|t| t.bytes.iter().copied()).collect::<Vec<_>>()).into_owned()
 }
 
 fn prepare(language_id: i32, beam: u8, p: &Decoding) -> FullParams<'static, 'static> {

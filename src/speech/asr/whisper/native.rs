@@ -20,11 +20,29 @@ use crate::speech::asr::CancelFlag;
 pub(super) struct Start {
     /// The logit of each token; empty where the decode did not come so far.
     pub(super) logits: Vec<f32>,
+    /// Whether the decode was given up since what it was told is in another language.
+    pub(super) stranger: bool,
+}
+
+/// What a decode is told before it hears.
+#[derive(Debug, Default)]
+pub(super) struct Before {
+    /// Text as tokens, at most 200; empty for nothing.
+    pub(super) tokens: Vec<sys::whisper_token>,
+    /// In which language; `None` where it does not matter.
+    pub(super) language: Option<c_int>,
+}
+
+/// What makes a decode stop.
+struct Stop<'a> {
+    cancel: &'a AtomicBool,
+    stranger: AtomicBool,
 }
 
 /// What native code is lent while a decode runs.
 struct Lent<'a> {
-    cancel: &'a AtomicBool,
+    stop: &'a Stop<'a>,
+    before: &'a Before,
     /// Languages to choose from.
     allowed: &'a [i32],
     threads: c_int,
@@ -32,21 +50,26 @@ struct Lent<'a> {
 }
 
 /// Encodes and decodes `samples` until done or until `cancel` is set, in the likeliest of the `allowed` languages. The
-/// parameters must be without a prompt and name one of them.
+/// parameters must be without a prompt and name one of them. Told something in another language than the likeliest, it gives up.
 #[expect(unsafe_code, reason = "whisper-rs' own safe callbacks leak, or read through a pointer of the wrong type")]
 pub(super) fn full(
     state: &mut WhisperState,
-    mut parameters: FullParams<'static, 'static>,
-    samples: &[f32],
+    parameters: FullParams<'static, 'static>,
+    (samples, before): (&[f32], &Before),
     (allowed, threads): (&[i32], usize),
     cancel: &CancelFlag,
 ) -> Result<Start, WhisperError> {
+    let mut parameters: FullParams<'_, '_> = parameters;
+    if !before.tokens.is_empty() {
+        parameters.set_tokens(&before.tokens);
+    }
     let threads = c_int::try_from(threads).unwrap_or(1);
-    let mut lent = Lent { cancel: cancel.shared(), allowed, threads, start: Start::default() };
-    let flag: *const AtomicBool = lent.cancel;
+    let stop = Stop { cancel: cancel.shared(), stranger: AtomicBool::new(false) };
+    let mut lent = Lent { stop: &stop, before, allowed, threads, start: Start::default() };
+    let flag: *const Stop<'_> = &raw const stop;
     let user = (&raw mut lent).cast::<c_void>();
-    // SAFETY: `flag` points into the `Arc` that `cancel` borrows for the whole of this call, and `user` to `lent`, which lives to
-    // its end and is touched by nobody else before `full` returns. whisper.cpp keeps neither the functions nor the pointers. It
+    // SAFETY: `flag` points to `stop` and `user` to `lent`, which live to the end of this call; `lent` is touched by nobody else
+    // before `full` returns, and of `stop` both sides read and set atomics alone. whisper.cpp keeps neither the functions nor the pointers. It
     // asks for the abort from the calling thread; the filter it may call from threads of its own, but while no token is there
     // yet, which is all that `choose` acts on, from the calling thread alone.
     unsafe {
@@ -55,15 +78,20 @@ pub(super) fn full(
         parameters.set_filter_logits_callback(Some(choose));
         parameters.set_filter_logits_callback_user_data(user);
     }
-    state.full(parameters, samples)?;
+    let done = state.full(parameters, samples);
+    lent.start.stranger = stop.stranger.load(Ordering::Relaxed);
+    if !lent.start.stranger {
+        done?;
+    }
     Ok(lent.start)
 }
 
 /// Polled by whisper.cpp between passes; true stops the decode.
 #[expect(unsafe_code, reason = "the signature that whisper.cpp calls")]
 unsafe extern "C" fn abort_requested(flag: *mut c_void) -> bool {
-    // SAFETY: `full` passes a pointer to an `AtomicBool` that outlives the call.
-    unsafe { (*flag.cast::<AtomicBool>().cast_const()).load(Ordering::Relaxed) }
+    // SAFETY: `full` passes a pointer to a `Stop` that outlives the call.
+    let stop = unsafe { &*flag.cast::<Stop<'_>>().cast_const() };
+    stop.cancel.load(Ordering::Relaxed) || stop.stranger.load(Ordering::Relaxed)
 }
 
 /// Called by whisper.cpp with the logits of the next token, before it draws one.
@@ -95,10 +123,22 @@ unsafe extern "C" fn choose(
         let language = if lent.allowed.len() > 1 { likeliest } else { named };
         let rest = [sys::whisper_token_lang(context, language), sys::whisper_token_transcribe(context)];
         let rest = if sys::whisper_is_multilingual(context) == 0 { &rest[..0] } else { &rest[..] };
-        if rest.is_empty() {
+        let told = &lent.before.tokens;
+        if !told.is_empty() && lent.before.language.is_some_and(|told| told != language) {
+            lent.stop.stranger.store(true, Ordering::Relaxed);
             return;
         }
-        let Some(expected) = read(context, state, rest, 1, lent.threads) else { return };
+        // What was told stands before the start token, whose reading above took its place.
+        let (prompt, past) = if told.is_empty() {
+            (rest.to_vec(), 1)
+        } else {
+            let marks = [sys::whisper_token_prev(context), sys::whisper_token_sot(context)];
+            ([&marks[..1], told, &marks[1..], rest].concat(), 0)
+        };
+        if prompt.is_empty() {
+            return;
+        }
+        let Some(expected) = read(context, state, &prompt, past, lent.threads) else { return };
         for (next, expected) in next.iter_mut().zip(expected) {
             // What whisper.cpp has ruled out stays so.
             if *next > f32::NEG_INFINITY {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     domain::{
-        hypothesis::{HeardWord, Hypothesis},
+        hypothesis::{HeardWord, Hypothesis, Told},
         language::LanguageTag,
         probability::Probability,
         time::{Tick, TickSpan},
@@ -44,6 +44,8 @@ impl WhisperDecoder {
             allowed_share: None,
             no_speech: Probability::ZERO,
             mean_logprob: mean_logprob(&tokens),
+            told: Told::Nothing,
+            posteriors: Vec::new(),
         })
     }
 
@@ -97,16 +99,20 @@ impl WhisperDecoder {
         Ok(tokens)
     }
 
+    /// A text as tokens, as it stands after a space.
+    pub(super) fn tokens_of(&self, text: &str) -> Result<Vec<i32>, AsrError> {
+        if text.is_empty() {
+            return Ok(Vec::new());
+        }
+        // No token has less than a byte, so there is always room: whisper-rs trusts the number of too little room.
+        let all = self.context().tokenize(&format!(" {text}"), text.len() + 8);
+        all.map_err(|error| engine_error("read the words before", &error))
+    }
+
     fn prompt(&self, language: &LanguageTag, lead: &Lead) -> Result<Vec<i32>, AsrError> {
         let context = self.context();
-        let tokens = |text: &str| {
-            // No token has less than a byte, so there is always room: whisper-rs trusts the number of too little room.
-            let all =
-                if text.is_empty() { Ok(Vec::new()) } else { context.tokenize(&format!(" {text}"), text.len() + 8) };
-            all.map_err(|error| engine_error("read the words before", &error))
-        };
-        let before = tokens(&lead.before)?;
-        let leading = tokens(&lead.words)?;
+        let before = self.tokens_of(&lead.before)?;
+        let leading = self.tokens_of(&lead.words)?;
         let mut prompt = Vec::new();
         let most = self.most_before(Pass::Partial).min(before.len());
         if most > 0 {

@@ -2,8 +2,12 @@
 
 use super::*;
 use crate::{
-    domain::{language::AllowedLanguages, segment::CaptionState},
-    speech::confidence::{Judgement, judge},
+    domain::{hypothesis::Told, language::AllowedLanguages, segment::CaptionState},
+    speech::{
+        asr::Lead,
+        confidence::{Judgement, judge},
+        front::Missing,
+    },
 };
 
 const FULL: LevelSummary = LevelSummary { samples: 1, peak: 0.5, rms_dbfs: -20.0, clipped: 0.0, flat_topped: 0.0 };
@@ -28,6 +32,8 @@ fn heard(words: &[&str]) -> Hypothesis {
         allowed_share: None,
         no_speech: Probability::ZERO,
         mean_logprob: -0.2,
+        told: Told::Nothing,
+        posteriors: Vec::new(),
     }
 }
 
@@ -36,10 +42,22 @@ fn judged(hypothesis: &Hypothesis, speech: impl Fn(usize) -> f32) -> Judgement {
 }
 
 fn judged_at(hypothesis: &Hypothesis, speech: impl Fn(usize) -> f32, level: LevelSummary) -> Judgement {
+    judged_as(hypothesis, speech, level, &Lead::NOTHING, Missing::default())
+}
+
+fn judged_as(
+    hypothesis: &Hypothesis,
+    speech: impl Fn(usize) -> f32,
+    level: LevelSummary,
+    told: &Lead,
+    missing: Missing,
+) -> Judgement {
     let frames = usize::try_from(hypothesis.window.len()).unwrap().div_ceil(FRAME);
     let speech: Vec<Probability> = (0..frames).map(|n| Probability::clamped(speech(n))).collect();
     let languages = AllowedLanguages::only("en".parse().unwrap());
-    judge(hypothesis, &Sound { span: hypothesis.window, speech: &speech, level, languages: &languages })
+    let sound = Sound { span: hypothesis.window, speech: &speech, level, languages: &languages, told, missing };
+    let heeded = if *told == Lead::NOTHING { hypothesis.told } else { Told::Heeded };
+    judge(&Hypothesis { told: heeded, ..hypothesis.clone() }, &sound)
 }
 
 #[track_caller]
@@ -166,9 +184,136 @@ fn another_language_than_those_allowed_is_flagged_with_its_share() {
         assert_eq!(judgement.flags.len(), expected, "{:?}", judgement.flags);
         if let Some(flag) = judgement.flags.first() {
             assert_eq!((flag.code, flag.words.clone()), (FlagCode::UncertainLanguage, 0..5));
+            assert_eq!(judgement.captions, CaptionState::Withheld);
             assert_eq!((flag.evidence[0].measure.as_str(), flag.evidence[0].limit), ("allowed_languages_share", 0.05));
         }
     }
     hypothesis.allowed_share = Some(Probability::ZERO);
     check(&judged(&hypothesis, |frame| if frame < 32 { 0.9 } else { 0.0 }), &[(FlagCode::NoSpeechUnderWords, 3..5)]);
+}
+
+/// Speech that does not fill words: 4 of 20 frames.
+fn patchy(frame: usize) -> f32 {
+    if frame % 20 < 4 { 0.9 } else { 0.0 }
+}
+
+/// What is said of words on good ground and on thin: on which words each mark of the kind stands, and whether all is withheld.
+#[track_caller]
+fn check_both(words: &[&str], told: &Lead, code: FlagCode, good: &[(usize, usize)], thin: (&[(usize, usize)], bool)) {
+    let hypothesis = heard(words);
+    let full = judged_as(&hypothesis, |_| 0.9, FULL, told, Missing::default());
+    let bare = judged_as(&hypothesis, patchy, FULL, told, Missing::default());
+    let of = |judgement: &Judgement| -> Vec<(usize, usize)> {
+        judgement.flags.iter().filter(|f| f.code == code).map(|f| (f.words.start, f.words.end)).collect()
+    };
+    assert_eq!((of(&full).as_slice(), full.captions), (good, CaptionState::Shown), "{:?}", full.flags);
+    let withheld = bare.captions == CaptionState::Withheld;
+    assert_eq!((of(&bare).as_slice(), withheld), thin, "{:?}", bare.flags);
+}
+
+fn told(before: &str, terms: &[&str]) -> Lead {
+    let terms = terms.iter().map(|term| (*term).to_owned()).collect();
+    Lead { before: before.to_owned(), terms, ..Lead::NOTHING }
+}
+
+#[test]
+fn what_the_decoder_was_told_and_says_again_is_an_echo_and_withheld_where_little_is_said() {
+    let code = FlagCode::EchoOfPrompt;
+    let before = told("He was seen at the station. The witness did not know his name.", &[]);
+    check_both(&["The", "witness", "did", "not", "know", "his", "name."], &before, code, &[(0, 7)], (&[(0, 7)], true));
+    check_both(&["The", "witness", "did", "not", "know", "a", "name."], &before, code, &[(0, 7)], (&[(0, 7)], true));
+    check_both(&["The", "witness", "did", "know", "where", "he", "lived."], &before, code, &[], (&[], false));
+    check_both(&["The", "station."], &before, code, &[], (&[], false));
+}
+
+#[test]
+fn names_of_a_glossary_in_a_row_are_an_echo_and_a_name_that_is_called_out_is_none() {
+    let code = FlagCode::EchoOfPrompt;
+    let list = told("", &["Anders Nygaard", "Bredel", "Cvetić", "Dupont", "Eötvös"]);
+    check_both(&["Dupont,", "Bredel,", "Cvetić"], &list, code, &[(0, 3)], (&[(0, 3)], true));
+    let call = ["Anders", "Nygaard,", "Bredel", "and", "Cvetić", "are", "called", "to", "be", "heard"];
+    check_both(&call, &list, code, &[(0, 5)], (&[(0, 5)], false));
+    check_both(&["Anders", "Nygaard"], &list, code, &[], (&[(0, 2)], true));
+    check_both(&["Bredel"], &list, code, &[], (&[(0, 1)], true));
+    check_both(&["Mr.", "Bredel", "then", "visited", "Dupont"], &list, code, &[], (&[], false));
+    // Without a glossary a list of names is a list of names.
+    check_both(&["Dupont,", "Bredel,", "Cvetić"], &Lead::NOTHING, code, &[], (&[], false));
+}
+
+#[test]
+fn stock_phrases_are_marked_and_withheld_only_where_little_is_said() {
+    let code = FlagCode::StockPhrase;
+    let none = &Lead::NOTHING;
+    check_both(&["Thanks", "for", "watching!"], none, code, &[(0, 3)], (&[(0, 3)], true));
+    check_both(
+        &["Sous-titres", "réalisés", "par", "la", "communauté", "d'Amara.org"],
+        none,
+        code,
+        &[(0, 6)],
+        (&[(0, 6)], true),
+    );
+    check_both(&["Thank", "you."], none, code, &[], (&[(0, 2)], true));
+    check_both(&["I", "see.", "Thank", "you."], none, code, &[], (&[(2, 4)], false));
+    check_both(&["Thank", "you", "for", "watching", "my", "dog."], none, code, &[], (&[], false));
+    // An engine that hears nothing writes in any language.
+    check_both(
+        &["ご", "視", "聴", "あ", "り", "が", "と", "う", "ご", "ざ", "い", "ま", "し", "た"],
+        none,
+        code,
+        &[(0, 14)],
+        (&[(0, 14)], true),
+    );
+}
+
+#[test]
+fn a_loop_is_withheld_only_where_little_is_said() {
+    let words = ["no", "no", "no", "no"];
+    check_both(&words, &Lead::NOTHING, FlagCode::Repetition, &[(0, 4)], (&[(0, 4)], true));
+}
+
+#[test]
+fn a_text_that_the_engine_believes_little_of_is_weak_and_shown() {
+    let mut hypothesis = heard(&["it", "was", "him", "then"]);
+    hypothesis.mean_logprob = -1.2;
+    let judgement = judged(&hypothesis, |_| 0.9);
+    check(&judgement, &[(FlagCode::WeakText, 0..4)]);
+    assert_eq!((judgement.flags[0].evidence[0].limit, judgement.captions), (-1.0, CaptionState::Shown));
+    hypothesis.words.clear();
+    assert!(judged(&hypothesis, |_| 0.9).flags.iter().all(|f| f.code != FlagCode::WeakText));
+}
+
+#[test]
+fn words_at_the_edge_of_missing_audio_are_flagged_and_those_further_off_are_not() {
+    let hypothesis = heard(&["it", "was", "him", "then"]);
+    let end = hypothesis.window.end();
+    let near = Missing { before: Some(Tick::ZERO), after: Some(end) };
+    let judged = |speech: &dyn Fn(usize) -> f32, missing| judged_as(&hypothesis, speech, FULL, &Lead::NOTHING, missing);
+    let marks = |judgement: &Judgement| -> Vec<(usize, usize)> {
+        judgement
+            .flags
+            .iter()
+            .filter(|f| f.code == FlagCode::AudioMissing)
+            .map(|f| (f.words.start, f.words.end))
+            .collect()
+    };
+    assert_eq!(marks(&judged(&|_| 0.9, near)), [(0, 1), (3, 4)]);
+    assert!(marks(&judged(&|_| 0.9, Missing::default())).is_empty());
+    assert_eq!(marks(&judged(&|_| 0.9, Missing { after: Some(end), before: None })), [(3, 4)]);
+    // Half a second of silence at both ends: 16 of 62 frames.
+    assert!(marks(&judged(&|frame| if (16..46).contains(&frame) { 0.9 } else { 0.0 }, near)).is_empty());
+    assert_eq!(judged(&|_| 0.9, near).captions, CaptionState::Shown);
+}
+
+#[test]
+fn a_text_that_was_made_again_without_the_glossary_and_came_out_as_another_is_flagged() {
+    let mut hypothesis = heard(&["it", "was", "him", "then"]);
+    for (unlike, expected) in [(0.3, 0), (0.6, 1)] {
+        hypothesis.told = Told::Withdrawn { unlike };
+        let judgement = judged(&hypothesis, |_| 0.9);
+        assert_eq!(judgement.flags.len(), expected, "{:?}", judgement.flags);
+        assert!(judgement.flags.iter().all(|f| f.code == FlagCode::HeardTwice && f.words == (0..4)));
+        assert_eq!(judgement.captions, CaptionState::Shown);
+    }
+    assert!((crate::speech::confidence::told::unlike("it was him", "It was them.") - 0.25).abs() < 0.1);
+    assert!(crate::speech::confidence::told::unlike("", "It was them.") > 0.99);
 }
