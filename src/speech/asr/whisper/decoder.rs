@@ -132,26 +132,20 @@ impl WhisperDecoder {
     fn last(&mut self, request: &DecodeRequest<'_>, cancel: &CancelFlag) -> Result<Hypothesis, AsrError> {
         let tags = request.languages.tags();
         let allowed = tags.iter().map(|tag| self.id_of(tag)).collect::<Result<Vec<_>, _>>()?;
-        let first = allowed.first().copied().unwrap_or_default();
-        let (mut context, threads) = (self.context_for(request.pass), self.threads());
+        let mut context = self.context_for(request.pass);
         let mut before = self.before(request.lead)?;
         let mut told = if before.tokens.is_empty() { Told::Nothing } else { Told::Heeded };
         let mut first_said = String::new();
         let (start, tokens) = loop {
-            let mut parameters = self.parameters(first, request.pass);
-            parameters.set_max_tokens(i32::try_from(most_tokens(self.padded.len())).unwrap_or(0));
-            parameters.set_audio_ctx(i32::try_from(context).unwrap_or(0));
-            let start = native::full(&mut self.state, parameters, (&self.padded, &before), (&allowed, threads), cancel);
-            let start = start.map_err(|error| {
-                if cancel.is_cancelled() { AsrError::Cancelled } else { engine_error("decode the window", &error) }
-            })?;
-            let tokens = if start.stranger { Vec::new() } else { self.tokens(request.pass) };
+            let (start, tokens) = self.whole(request.pass, &allowed, &before, context, cancel)?;
             let lost = is_lost(&tokens, self.padded.len());
             if !before.tokens.is_empty() {
                 let said = text_of(&tokens);
                 if lost || tokens.is_empty() || told::is_echo(&said, request.lead) {
                     tracing::debug!("a decode was led astray by what it was told; it is done again without");
-                    (told, before, first_said) = (Told::Withdrawn { unlike: 0.0 }, Before::default(), said);
+                    // One in another language than what it was told has said nothing yet.
+                    told = if start.stranger { Told::Nothing } else { Told::Withdrawn { unlike: 0.0 } };
+                    (before, first_said) = (Before::default(), said);
                     self.renew(request.pass)?;
                     continue;
                 }
@@ -180,6 +174,27 @@ impl WhisperDecoder {
             mean_logprob: mean_logprob(&tokens),
             told,
         })
+    }
+
+    /// Decodes the window once, with so many encoder positions, in the likeliest of the allowed languages.
+    fn whole(
+        &mut self,
+        pass: Pass,
+        allowed: &[i32],
+        before: &Before,
+        context: usize,
+        cancel: &CancelFlag,
+    ) -> Result<(Start, Vec<Token>), AsrError> {
+        let first = allowed.first().copied().unwrap_or_default();
+        let mut parameters = self.parameters(first, pass);
+        parameters.set_audio_ctx(i32::try_from(context).unwrap_or(0));
+        let how = (allowed, self.threads(), most_tokens(self.padded.len()));
+        let start = native::full(&mut self.state, parameters, (&self.padded, before), how, cancel);
+        let start = start.map_err(|error| {
+            if cancel.is_cancelled() { AsrError::Cancelled } else { engine_error("decode the window", &error) }
+        })?;
+        let tokens = if start.stranger { Vec::new() } else { self.tokens(pass) };
+        Ok((start, tokens))
     }
 
     /// What the decoder is told of a window for the record: terms as a list, then what was said before.
