@@ -25,12 +25,12 @@ pub struct HeardWord {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Told {
-    /// It was told nothing.
+    /// It was told nothing, or nothing in the language that was spoken.
     #[default]
     Nothing,
     /// It was told something, and the text was made with it.
     Heeded,
-    /// What it said with it was an echo, a loop, or nothing, or was of another language: the text was made without.
+    /// What it said with it was an echo, a loop, or nothing: the text was made without.
     Withdrawn {
         /// The share of its letters that the text has otherwise than what was said first, 0 to 1.
         unlike: f32,

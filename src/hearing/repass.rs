@@ -380,7 +380,7 @@ impl<'a> Run<'a> {
         heard: &HeardUtterance,
         hypothesis: Hypothesis,
     ) -> Result<(), HearingError> {
-        let mut segment = compose::segment(self.hearing, lane.setup, heard, hypothesis, &self.done.engine);
+        let mut segment = compose::segment(self.hearing, lane.setup, heard, hypothesis, &self.done.engine, None);
         let Difference { replaces, stand, changed } = difference(lane.texts, &segment);
         segment.id = proposals::identity(self.hearing, &segment);
         if changed > 0 && lane.proposed.contains(&segment.id) {

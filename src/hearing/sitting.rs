@@ -204,8 +204,7 @@ impl Sitting {
             ending: self.ending.subscribe(),
         };
         self.routes.push(route);
-        let listener = Listener::new(parts, known)?;
-        self.attend(listener, channel);
+        self.attend(Listener::new(parts, known)?, channel);
         Ok(())
     }
 

@@ -146,8 +146,14 @@ fn a_decoder_that_was_told_fifty_names_and_hears_noise_says_none_of_them_in_capt
     let mut decoder = engine().recognizer.decoder().unwrap();
     let (mut said, mut withdrawn) = (0, 0);
     for window in samples.chunks(5 * 16_000) {
-        let request =
-            DecodeRequest { samples: window, start: Tick::ZERO, languages: &languages, pass: Pass::Final, lead: &lead };
+        let request = DecodeRequest {
+            samples: window,
+            start: Tick::ZERO,
+            languages: &languages,
+            pass: Pass::Final,
+            lead: &lead,
+            threads: 1,
+        };
         let hypothesis = decoder.decode(&request, &CancelFlag::default()).unwrap();
         assert_ne!(hypothesis.told, Told::Nothing, "it was told nothing");
         withdrawn += u32::from(hypothesis.told != Told::Heeded);

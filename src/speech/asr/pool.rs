@@ -57,7 +57,7 @@ pub type Errand = Box<dyn FnOnce() + Send>;
 
 /// What a worker can be asked.
 enum Work {
-    Decode(Job),
+    Decode(Box<Job>),
     /// For as long as it runs, the worker decodes nothing.
     Errand(Errand, CancelFlag),
 }
@@ -74,7 +74,8 @@ impl fmt::Debug for Work {
 impl Work {
     fn is_unwanted(&self) -> bool {
         match self {
-            Self::Decode(Job { cancel, .. }) | Self::Errand(_, cancel) => cancel.is_cancelled(),
+            Self::Decode(job) => job.cancel.is_cancelled(),
+            Self::Errand(_, cancel) => cancel.is_cancelled(),
         }
     }
 
@@ -149,7 +150,7 @@ impl Pool {
 
     /// Hands a job in. Returns at once.
     pub fn submit(&self, job: Job) {
-        self.push((job.stream, job.urgency), Work::Decode(job));
+        self.push((job.stream, job.urgency), Work::Decode(Box::new(job)));
     }
 
     /// Has a worker run `errand` in the place of a decode of `stream`, when it is the next that is due: an engine that is not the

@@ -167,7 +167,10 @@ impl WhisperDecoder {
                 let said = text_of(&found.tokens);
                 if lost || found.tokens.is_empty() || told::is_echo(&said, request.lead) {
                     tracing::debug!("a decode was led astray by what it was told; it is done again without");
-                    (told, before, first_said) = (Told::Withdrawn { unlike: 0.0 }, Before::default(), said);
+                    // One in another language than what it was told has said nothing yet.
+                    let stranger = found.start.stranger;
+                    told = if stranger { Told::Nothing } else { Told::Withdrawn { unlike: 0.0 } };
+                    (before, first_said) = (Before::default(), said);
                     continue;
                 }
             }
@@ -218,10 +221,9 @@ impl WhisperDecoder {
         let allowed = tags.iter().map(|tag| self.id_of(tag)).collect::<Result<Vec<_>, _>>()?;
         let first = allowed.first().copied().unwrap_or_default();
         let mut parameters = self.parameters(first, request.pass, beam);
-        parameters.set_max_tokens(i32::try_from(most_tokens(self.padded.len())).unwrap_or(0));
         parameters.set_audio_ctx(i32::try_from(context).unwrap_or(0));
-        let threads = self.threads();
-        let start = native::full(&mut self.state, parameters, (&self.padded, before), (&allowed, threads), cancel);
+        let how = (&allowed[..], self.threads(), most_tokens(self.padded.len()));
+        let start = native::full(&mut self.state, parameters, (&self.padded, before), how, cancel);
         let start = start.map_err(|error| {
             if cancel.is_cancelled() { AsrError::Cancelled } else { engine_error("decode the window", &error) }
         })?;

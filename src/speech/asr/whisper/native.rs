@@ -33,6 +33,9 @@ pub(super) struct Before {
     pub(super) language: Option<c_int>,
 }
 
+/// More tokens than this are never drawn: whisper.cpp gives up at 220, in the middle of a word.
+const MOST_TOKENS: usize = 218;
+
 /// What makes a decode stop.
 struct Stop<'a> {
     cancel: &'a AtomicBool,
@@ -46,6 +49,8 @@ struct Lent<'a> {
     /// Languages to choose from.
     allowed: &'a [i32],
     threads: c_int,
+    /// With so many tokens the text is at its end.
+    most: usize,
     start: Start,
 }
 
@@ -56,7 +61,7 @@ pub(super) fn full(
     state: &mut WhisperState,
     parameters: FullParams<'static, 'static>,
     (samples, before): (&[f32], &Before),
-    (allowed, threads): (&[i32], usize),
+    (allowed, threads, most): (&[i32], usize, usize),
     cancel: &CancelFlag,
 ) -> Result<Start, WhisperError> {
     let mut parameters: FullParams<'_, '_> = parameters;
@@ -65,7 +70,10 @@ pub(super) fn full(
     }
     let threads = c_int::try_from(threads).unwrap_or(1);
     let stop = Stop { cancel: cancel.shared(), stranger: AtomicBool::new(false) };
-    let mut lent = Lent { stop: &stop, before, allowed, threads, start: Start::default() };
+    // One more is the mark of the beginning, and the end comes behind them.
+    let most = (most + 1).min(MOST_TOKENS);
+    parameters.set_max_tokens(c_int::try_from(most).unwrap_or(0));
+    let mut lent = Lent { stop: &stop, before, allowed, threads, most, start: Start::default() };
     let flag: *const Stop<'_> = &raw const stop;
     let user = (&raw mut lent).cast::<c_void>();
     // SAFETY: `flag` points to `stop` and `user` to `lent`, which live to the end of this call; `lent` is touched by nobody else
@@ -105,6 +113,14 @@ unsafe extern "C" fn choose(
     user: *mut c_void,
 ) {
     if count > 0 {
+        // SAFETY: `full` passes a pointer to a `Lent` that outlives the call. Whoever calls with tokens only reads it, and nobody
+        // writes to it then. `logits` holds one number for each token of the vocabulary, and is the caller's alone.
+        unsafe {
+            let most = (*user.cast::<Lent<'_>>().cast_const()).most;
+            if usize::try_from(count).is_ok_and(|count| count >= most) {
+                end(context, logits);
+            }
+        }
         return;
     }
     // SAFETY: `full` passes a pointer to a `Lent` that outlives the call, and before the first token whisper.cpp calls from one
@@ -145,6 +161,24 @@ unsafe extern "C" fn choose(
                 *next = *expected;
             }
         }
+    }
+}
+
+/// Leaves the end of the text as the only token that may come. A text that is cut off has to end with it: where whisper.cpp 1.8.3
+/// aligns one whose last token is a word, it reads behind the last segment.
+///
+/// # Safety
+/// `context` must be one of whisper.cpp's, and `logits` hold one number for each token of its vocabulary.
+#[expect(unsafe_code, reason = "whisper.cpp's own functions")]
+unsafe fn end(context: *mut sys::whisper_context, logits: *mut f32) {
+    // SAFETY: as this function's own.
+    let (next, end) = unsafe {
+        let Ok(tokens) = usize::try_from(sys::whisper_n_vocab(context)) else { return };
+        (slice::from_raw_parts_mut(logits, tokens), sys::whisper_token_eot(context))
+    };
+    next.fill(f32::NEG_INFINITY);
+    if let Some(end) = usize::try_from(end).ok().and_then(|end| next.get_mut(end)) {
+        *end = 0.0;
     }
 }
 
