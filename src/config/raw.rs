@@ -74,8 +74,8 @@ pub(super) struct RawLive {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawFinal {
     pub(super) beam: Option<i64>,
-    pub(super) context_pad: Option<i64>,
     pub(super) beam_below: Option<f32>,
+    pub(super) context_pad: Option<i64>,
     pub(super) lost_below: Option<f32>,
 }
 
@@ -84,8 +84,8 @@ pub(super) struct RawFinal {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawArchive {
     pub(super) beam: Option<i64>,
-    pub(super) context_pad: Option<i64>,
     pub(super) beam_below: Option<f32>,
+    pub(super) context_pad: Option<i64>,
     pub(super) lost_below: Option<f32>,
     pub(super) rules: Option<Vec<EndpointRule>>,
     pub(super) longest_ms: Option<u32>,
