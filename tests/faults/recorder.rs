@@ -479,6 +479,7 @@ pub(crate) fn comparable(record: Vec<pb::Segment>) -> Vec<pb::Segment> {
     for segment in &mut texts {
         segment.segment_id.clear();
         segment.replaced = None;
+        segment.flags.retain(|flag| flag.code() != pb::FlagCode::LiveDisagrees);
     }
     texts.sort_by_key(|segment| (segment.channel, segment.span.map(|span| span.start_sample)));
     texts
