@@ -179,45 +179,24 @@ impl Check<'_> {
             endpoint: endpoint.clone(),
             ..live
         };
+        let beams = (typed_last.beam.or(beam), typed_last.beam_below);
         let last = Profile {
-            decoding: Decoding {
-                beam: self.beam(beam_key, typed_last.beam.or(beam), last.decoding.beam),
-                context_pad: self.pad("profiles.final.context_pad", typed_last.context_pad, last.decoding.context_pad),
-                beam_below: self.log_probability(
-                    "profiles.final.beam_below",
-                    typed_last.beam_below,
-                    last.decoding.beam_below,
-                ),
-                lost_below: self.log_probability(
-                    "profiles.final.lost_below",
-                    typed_last.lost_below,
-                    last.decoding.lost_below,
-                ),
-                ..last.decoding
-            },
+            decoding: self.searched(
+                ("profiles.final", beam_key),
+                beams,
+                (typed_last.context_pad, typed_last.lost_below),
+                last.decoding,
+            ),
             endpoint: endpoint.clone(),
             ..last
         };
         let archive = Profile {
-            decoding: Decoding {
-                beam: self.beam("profiles.archive.beam", typed_archive.beam, archive.decoding.beam),
-                context_pad: self.pad(
-                    "profiles.archive.context_pad",
-                    typed_archive.context_pad,
-                    archive.decoding.context_pad,
-                ),
-                beam_below: self.log_probability(
-                    "profiles.archive.beam_below",
-                    typed_archive.beam_below,
-                    archive.decoding.beam_below,
-                ),
-                lost_below: self.log_probability(
-                    "profiles.archive.lost_below",
-                    typed_archive.lost_below,
-                    archive.decoding.lost_below,
-                ),
-                ..archive.decoding
-            },
+            decoding: self.searched(
+                ("profiles.archive", "profiles.archive.beam"),
+                (typed_archive.beam, typed_archive.beam_below),
+                (typed_archive.context_pad, typed_archive.lost_below),
+                archive.decoding,
+            ),
             // What counts as speech is the same everywhere.
             endpoint: EndpointConfig {
                 rules: typed_archive.rules.clone().unwrap_or(archive.endpoint.rules),
@@ -241,6 +220,24 @@ impl Check<'_> {
 
     fn beam(&mut self, key: &str, typed: Option<i64>, built_in: u8) -> u8 {
         u8::try_from(self.small(key, typed, (built_in.into(), 1, 8))).unwrap_or(built_in)
+    }
+
+    /// How texts for the record are searched for: the beams and from where on, the context and when it is too short.
+    fn searched(
+        &mut self,
+        (group, beam_key): (&str, &str),
+        (beam, beam_below): (Option<i64>, Option<f32>),
+        (context_pad, lost_below): (Option<i64>, Option<f32>),
+        built_in: Decoding,
+    ) -> Decoding {
+        let key = |name: &str| format!("{group}.{name}");
+        Decoding {
+            beam: self.beam(beam_key, beam, built_in.beam),
+            beam_below: self.log_probability(&key("beam_below"), beam_below, built_in.beam_below),
+            context_pad: self.pad(&key("context_pad"), context_pad, built_in.context_pad),
+            lost_below: self.log_probability(&key("lost_below"), lost_below, built_in.lost_below),
+            ..built_in
+        }
     }
 
     fn pad(&mut self, key: &str, typed: Option<i64>, built_in: u16) -> u16 {
