@@ -25,8 +25,8 @@ pub struct Spoken {
 /// `None` where nothing is said of languages.
 ///
 /// ```
-/// use vivavoce::{domain::probability::Probability, speech::spoken::{Spoken, decide}};
-/// let [fr, en] = ["fr", "en"].map(|tag| tag.parse().unwrap());
+/// use vivavoce::{domain::{language::LanguageTag, probability::Probability}, speech::spoken::{Spoken, decide}};
+/// let [fr, en]: [LanguageTag; 2] = ["fr", "en"].map(|tag| tag.parse().unwrap());
 /// let before = Spoken { language: fr.clone(), leaning: None };
 /// let heard = [Probability::clamped(0.4), Probability::clamped(0.6)];
 /// let now = decide(&[fr.clone(), en.clone()], &heard, Some(&before)).unwrap();
