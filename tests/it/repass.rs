@@ -73,7 +73,7 @@ async fn a_better_model_proposes_and_the_text_stands() {
     let done: Value = serde_json::from_slice(&first.stdout).unwrap();
     say(&format!("re-pass of base-q5_1 with base: {done}"));
     assert_eq!((&done["model"], &done["failed"]), (&"base".into(), &0.into()));
-    assert!(done["utterances"].as_u64().unwrap() > 0 && done["words"].as_u64().unwrap() > 10, "{done}");
+    assert!(done["utterances"].as_u64().unwrap() > 0 && done["words"].as_u64().unwrap() > 4, "{done}");
     let (_, now) = exported(&served).await;
     let without_engine = |document: &Value| {
         let mut rows = document["segments"].as_array().unwrap().clone();

@@ -157,11 +157,13 @@ async fn every_encoding_and_other_rates_are_heard() {
     let speech = Speech::english();
     let plain = running.hear(&speech, 500).await;
     let text = plain.text(1);
+    // Coarser samples, or finer ones, are others: a word in doubt may fall otherwise.
+    let one_word = (100.0 / text.split_whitespace().count() as f64).max(10.0);
     for encoding in Encoding::ALL {
         let heard = running.hear(&speech.encoded(encoding), 500).await;
         if matches!(encoding, Encoding::MuLaw | Encoding::ALaw) {
             let wrong = word_errors(&text, &heard.text(1), "en");
-            assert!(wrong < 10.0, "{encoding:?}: {wrong}: {}", heard.text(1));
+            assert!(wrong <= one_word, "{encoding:?}: {wrong}: {}", heard.text(1));
         } else {
             // Every value of 16 bits is one of 24 bits and of a float too.
             assert_eq!(heard.comparable(), plain.comparable(), "{encoding:?}");
@@ -171,7 +173,7 @@ async fn every_encoding_and_other_rates_are_heard() {
         let finer = speech.at_rate_times(times);
         let heard = running.hear(&finer, 500).await;
         let wrong = word_errors(&text, &heard.text(1), "en");
-        assert!(wrong < 10.0, "{} Hz: {wrong}: {}", finer.format.sample_rate_hz, heard.text(1));
+        assert!(wrong <= one_word, "{} Hz: {wrong}: {}", finer.format.sample_rate_hz, heard.text(1));
         // Positions are those of the channel's own rate: the words are where they were.
         let (one, other) = (plain.finals[0].segment.as_ref().unwrap(), heard.finals[0].segment.as_ref().unwrap());
         let (one, other) = (one.words[0].span.unwrap(), other.words[0].span.unwrap());
