@@ -114,6 +114,17 @@ pub fn normalize_plain(text: &str) -> String {
     only_words(&folded(text)).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// A word without case and punctuation, in whatever language: for looking whether two are the same.
+///
+/// ```
+/// use vivavoce::text::normalize::fold;
+/// assert_eq!(fold("«Élan,"), "élan");
+/// ```
+#[must_use]
+pub fn fold(word: &str) -> String {
+    word.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
 /// What is counted: words, or for a language without spaces single characters and whole runs of Latin letters or digits.
 ///
 /// ```

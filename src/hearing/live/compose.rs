@@ -18,9 +18,9 @@ use crate::{
     speech::{
         confidence::{Sound, judge, live::disagreement},
         front::HeardUtterance,
-        stream::live::fold,
         timing::{lay_on_speech, spoken},
     },
+    text::normalize::fold,
 };
 
 /// The segment of an utterance: word times laid on the speech, doubts flagged.

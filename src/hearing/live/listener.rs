@@ -445,12 +445,13 @@ impl Listener {
                 let spoken = Spoken { language: segment.language.clone(), leaning: segment.leaning.clone() };
                 self.known.segments.insert(segment.span.start(), (segment.span.end(), spoken));
             }
+            // Before a copy waits for other channels: what takes the text's place says what was shown too.
+            compose::hold_against(&pending.committed, &mut segment);
             // In the order of time, since what is read of the others is only read on.
             let waits = self.uncompared.len();
             if self.neighbours.label(&mut segment, waits > 0).await {
                 self.uncompared.push_back(segment.clone());
             }
-            compose::hold_against(&pending.committed, &mut segment);
             let (captions, flags) = (segment.captions, segment.flags.iter().map(|f| f.code).collect::<Vec<_>>());
             let segment = Box::new(segment);
             let revises = pending.revises;

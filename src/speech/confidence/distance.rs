@@ -1,7 +1,7 @@
 //! How far two texts are apart, by their letters: the least number of letters to change, add or leave out (Levenshtein 1966), where
 //! the one is looked for inside the other.
 
-use crate::speech::stream::live::fold;
+use crate::text::normalize::fold;
 
 /// The letters of a text without case, spaces and punctuation.
 pub(super) fn letters<'a>(words: impl IntoIterator<Item = &'a str>) -> Vec<char> {

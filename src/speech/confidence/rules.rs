@@ -14,6 +14,7 @@ use crate::{
         audio::level::LevelSummary,
         vad::{FRAME, thresholds},
     },
+    text::normalize::fold,
 };
 
 /// A word whose least probable token is below this is in doubt. On base and read speech about one word in nine.
@@ -315,10 +316,6 @@ pub(super) fn seconds(ticks: u64) -> f64 {
     {
         ticks as f64 / TICKS_PER_SECOND as f64
     }
-}
-
-fn fold(word: &str) -> String {
-    word.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::{
         time::{TICKS_PER_SECOND, Tick, TickSpan},
     },
     speech::asr::Lead,
+    text::normalize::fold,
 };
 
 /// A window of more than this, in ticks, begins later, if it can.
@@ -164,11 +165,6 @@ impl LiveText {
 
 fn between(start: Tick, end: Tick) -> TickSpan {
     TickSpan::starting(start, end.since(start))
-}
-
-/// A word without case and punctuation.
-pub(crate) fn fold(word: &str) -> String {
-    word.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]

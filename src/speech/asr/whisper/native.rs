@@ -1,4 +1,4 @@
-//! A decode that can be stopped, and that chooses its language by itself. The only file with `unsafe` code.
+//! A decode that can be stopped, and that chooses its language by itself. One of the two files with `unsafe` code.
 //!
 //! whisper.cpp finds out a language by another pass of its encoder, which is most of the work. Here the decode begins with any of
 //! the allowed ones; when it has encoded the window and asks which tokens may come first, the decoder is asked what it expects
