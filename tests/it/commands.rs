@@ -1,6 +1,6 @@
 //! The program's other commands, as people run them.
 
-use std::{fs, io::Write as _, path::Path};
+use std::{fs, io::Write as _};
 
 use vivavoce::evaluation::table::Item;
 
@@ -9,27 +9,12 @@ use crate::support::{
     speech::{Folder, Speech, say, word_errors},
 };
 
-/// Writes `speech` as a WAV file.
-pub(crate) fn wav(path: &Path, speech: &Speech) {
-    let spec = hound::WavSpec {
-        channels: u16::try_from(speech.channels).unwrap(),
-        sample_rate: speech.format.sample_rate_hz,
-        bits_per_sample: 16,
-        sample_format: hound::SampleFormat::Int,
-    };
-    let mut writer = hound::WavWriter::create(path, spec).unwrap();
-    for sample in speech.bytes.as_chunks::<2>().0 {
-        writer.write_sample(i16::from_le_bytes(*sample)).unwrap();
-    }
-    writer.finalize().unwrap();
-}
-
 #[test]
 fn several_files_at_once_go_to_files_and_stdout_holds_data_alone() {
     let dir = tempfile::tempdir().unwrap();
     let speech = Speech::english();
     for name in ["morning.wav", "afternoon.wav"] {
-        wav(&dir.path().join(name), &speech);
+        speech.write(&dir.path().join(name));
     }
     let mut both =
         vivavoce(dir.path(), ["transcribe", "morning.wav", "afternoon.wav", "--language", "en", "--out", "text"]);
@@ -72,7 +57,7 @@ fn several_files_at_once_go_to_files_and_stdout_holds_data_alone() {
 fn a_file_gives_the_text_that_a_stream_gives() {
     let dir = tempfile::tempdir().unwrap();
     let speech = Speech::english();
-    wav(&dir.path().join("hearing.wav"), &speech);
+    speech.write(&dir.path().join("hearing.wav"));
     let served = Served::start(dir.path(), "info");
     let server = format!("http://{}", served.address);
     let mut client = vivavoce(dir.path(), ["stream", "hearing.wav", "--server", &server, "--language", "en"]);
@@ -106,7 +91,7 @@ fn a_file_gives_the_text_that_a_stream_gives() {
 fn what_is_no_audio_is_refused_and_the_other_files_are_done() {
     let dir = tempfile::tempdir().unwrap();
     let speech = Speech::english();
-    wav(&dir.path().join("good.wav"), &speech);
+    speech.write(&dir.path().join("good.wav"));
     fs::write(dir.path().join("letter.wav"), "Dear court,\n".repeat(1_000)).unwrap();
     fs::write(dir.path().join("empty.wav"), "").unwrap();
     // A header that promises more than there is.

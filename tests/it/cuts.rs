@@ -24,15 +24,7 @@ type Words = Vec<(String, u64, u64)>;
 fn of_a_file(speech: &Speech) -> Words {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cut.wav");
-    let format = hound::WavSpec {
-        channels: 1,
-        sample_rate: speech.format.sample_rate_hz,
-        bits_per_sample: 16,
-        sample_format: hound::SampleFormat::Int,
-    };
-    let mut wav = hound::WavWriter::create(&path, format).unwrap();
-    speech.bytes.as_chunks().0.iter().for_each(|sample| wav.write_sample(i16::from_le_bytes(*sample)).unwrap());
-    wav.finalize().unwrap();
+    speech.write(&path);
     let recording = Recording {
         file: AudioFile::open(&path).unwrap(),
         channels: Channels::Mix,

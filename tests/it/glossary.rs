@@ -95,19 +95,8 @@ fn file(speech: &Speech, folder: &Path) -> PathBuf {
     if speech.path.exists() {
         return speech.path.clone();
     }
-    let (length, rate) = (u32::try_from(speech.bytes.len()).unwrap(), speech.format.sample_rate_hz);
-    let mut wav = b"RIFF".to_vec();
-    wav.extend((36 + length).to_le_bytes());
-    wav.extend(b"WAVEfmt ");
-    wav.extend(16_u32.to_le_bytes());
-    wav.extend([1, 0, 1, 0]);
-    wav.extend([rate, rate * 2].into_iter().flat_map(u32::to_le_bytes));
-    wav.extend([2, 0, 16, 0]);
-    wav.extend(b"data");
-    wav.extend(length.to_le_bytes());
-    wav.extend(&speech.bytes);
     let path = folder.join("made.wav");
-    std::fs::write(&path, wav).unwrap();
+    speech.write(&path);
     path
 }
 

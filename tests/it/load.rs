@@ -4,17 +4,14 @@ use std::{fs, path::Path, time::Instant};
 
 use serde_json::Value;
 
-use crate::{
-    commands::wav,
-    support::{
-        program::{Served, err, stdout_of, vivavoce},
-        speech::Speech,
-    },
+use crate::support::{
+    program::{Served, err, stdout_of, vivavoce},
+    speech::Speech,
 };
 
 /// A table of one item, `speech.wav`, in `dir`; gives its length in seconds.
 fn manifest(dir: &Path, speech: &Speech) -> f64 {
-    wav(&dir.join("speech.wav"), speech);
+    speech.write(&dir.join("speech.wav"));
     let seconds = speech.frames() as f64 / f64::from(speech.format.sample_rate_hz);
     let (language, reference) = (&speech.language, &speech.reference);
     let table = format!(

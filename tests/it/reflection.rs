@@ -38,17 +38,7 @@ async fn a_python_client_needs_nothing_but_the_address() {
     let mut running = Running::start().await;
     let speech = Speech::english();
     let wav = running.data().join("speech.wav");
-    let spec = hound::WavSpec {
-        channels: 1,
-        sample_rate: speech.format.sample_rate_hz,
-        bits_per_sample: 16,
-        sample_format: hound::SampleFormat::Int,
-    };
-    let mut writer = hound::WavWriter::create(&wav, spec).unwrap();
-    for sample in speech.bytes.as_chunks::<2>().0 {
-        writer.write_sample(i16::from_le_bytes(*sample)).unwrap();
-    }
-    writer.finalize().unwrap();
+    speech.write(&wav);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/reflection.py");
     let mut client = Command::new("python3");
     client.arg(script).arg(running.address.to_string()).arg(&wav).arg("en");

@@ -7,7 +7,6 @@ use vivavoce::api::grpc::pb;
 
 use crate::{
     child::{children, wait_until},
-    commands::wav,
     support::{
         models::store_with,
         program::{Served, err, stdout_of, vivavoce},
@@ -48,7 +47,7 @@ async fn a_better_model_proposes_and_the_text_stands() {
     store_with(&["base", "base-q5_1", "silero-vad"]);
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("vivavoce.toml"), "[recognition]\nmodel = \"base-q5_1\"\nworkers = 1\n").unwrap();
-    wav(&dir.path().join("hearing.wav"), &Speech::english());
+    Speech::english().write(&dir.path().join("hearing.wav"));
     let served = Served::start(dir.path(), "info");
     let server = format!("http://{}", served.address);
     let streamed =
@@ -107,7 +106,7 @@ async fn a_better_model_proposes_and_the_text_stands() {
 fn a_recording_is_transcribed_patiently() {
     let dir = tempfile::tempdir().unwrap();
     let speech = Speech::english();
-    wav(&dir.path().join("old.wav"), &speech);
+    speech.write(&dir.path().join("old.wav"));
     let json =
         stdout_of(vivavoce(dir.path(), ["transcribe", "old.wav", "-l", "en", "-f", "json", "--profile", "archive"]));
     let document: Value = serde_json::from_str(&json).unwrap();

@@ -168,6 +168,21 @@ impl Speech {
         self.bytes.chunks(frames * self.frame())
     }
 
+    /// Writes it as a WAV file.
+    pub(crate) fn write(&self, path: &Path) {
+        let spec = hound::WavSpec {
+            channels: u16::try_from(self.channels).unwrap(),
+            sample_rate: self.format.sample_rate_hz,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut writer = hound::WavWriter::create(path, spec).unwrap();
+        for sample in self.bytes.as_chunks::<2>().0 {
+            writer.write_sample(i16::from_le_bytes(*sample)).unwrap();
+        }
+        writer.finalize().unwrap();
+    }
+
     /// Words of the reference that the text has wrong, in a hundred.
     pub(crate) fn word_errors(&self, text: &str) -> f64 {
         word_errors(&self.reference, text, &self.language)
