@@ -9,9 +9,9 @@
 
 mod spectrum;
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
-use self::spectrum::{BINS, Fourier, HOP};
+use self::spectrum::{BINS, Fourier, HOP, WITH_ONE_BEFORE};
 use crate::domain::time::{TICKS_PER_SECOND, Tick, TickSpan};
 
 /// Ticks of a quarter.
@@ -78,14 +78,14 @@ impl Quarter {
 #[must_use]
 pub fn compare(low: &[f32], high: &[f32], from: Tick, span: TickSpan) -> Vec<Quarter> {
     let quarters = span.start().index() / QUARTER..span.end().index().div_ceil(QUARTER);
-    let fourier = Fourier::new();
+    let mut fourier = Fourier::new();
     let mut verdicts = Vec::new();
     let mut at = quarters.start;
     while at < quarters.end {
         let second = at / 4 * 4;
         let end = (second + 4).min(quarters.end);
-        let delays = delays(&fourier, &cut(low, from, second), &cut(high, from, second));
-        let blocks = delays.map(|later| blocks(&fourier, (low, high), (from, second), later));
+        let delays = delays(&mut fourier, &cut(low, from, second), &cut(high, from, second));
+        let blocks = delays.map(|later| blocks(&mut fourier, (low, high), (from, second), later));
         for n in at..end {
             let place = usize::try_from(n - second).unwrap_or(0);
             let [one, other] = [0, 1].map(|way| judge(&blocks[way][place..place + WIDE], delays[way]));
@@ -100,9 +100,8 @@ pub fn compare(low: &[f32], high: &[f32], from: Tick, span: TickSpan) -> Vec<Qua
 const WIDE: usize = 5;
 
 /// The samples in which the delays of a second are looked for: half a second before it, and it. `second` is its first quarter.
-fn cut(samples: &[f32], from: Tick, second: u64) -> Vec<f32> {
-    let start = offset(from, second) - i64::from(HALF_SECOND);
-    (start..start + 3 * i64::from(HALF_SECOND)).map(|n| sample(samples, n)).collect()
+fn cut(samples: &[f32], from: Tick, second: u64) -> Cow<'_, [f32]> {
+    stretch(samples, offset(from, second) - i64::from(HALF_SECOND), 3 * usize::from(HALF_SECOND))
 }
 
 /// Half a second in ticks.
@@ -114,14 +113,18 @@ fn offset(from: Tick, quarter: u64) -> i64 {
     signed(quarter * QUARTER) - signed(from.index())
 }
 
-/// The sample at `n`; silence outside.
-fn sample(samples: &[f32], n: i64) -> f32 {
-    usize::try_from(n).ok().and_then(|n| samples.get(n)).copied().unwrap_or(0.0)
+/// So many samples from `start` on; silence outside.
+fn stretch(samples: &[f32], start: i64, length: usize) -> Cow<'_, [f32]> {
+    let inside = usize::try_from(start).ok().and_then(|start| samples.get(start..start + length));
+    inside.map(Cow::Borrowed).unwrap_or_else(|| {
+        let sample = |n: i64| usize::try_from(n).ok().and_then(|n| samples.get(n)).copied().unwrap_or(0.0);
+        Cow::Owned((start..).take(length).map(sample).collect())
+    })
 }
 
 /// The likeliest delays of `low` behind `high`, ticks: one to either side, by the phases of the cross spectrum (GCC-PHAT; Knapp
 /// and Carter, 1976).
-fn delays(fourier: &Fourier, low: &[f32], high: &[f32]) -> [i32; 2] {
+fn delays(fourier: &mut Fourier, low: &[f32], high: &[f32]) -> [i32; 2] {
     let correlation = fourier.phat(low, high);
     let best = |lags: Range<i32>| {
         let at = |lag: i32| correlation[usize::try_from(lag.rem_euclid(spectrum::LONG_I32)).unwrap_or(0)];
@@ -134,14 +137,16 @@ fn delays(fourier: &Fourier, low: &[f32], high: &[f32]) -> [i32; 2] {
 type Block = Vec<[f32; 4]>;
 
 /// The blocks of a second and of the two quarters before and after it, `high` moved by a delay.
-fn blocks(fourier: &Fourier, (low, high): (&[f32], &[f32]), (from, second): (Tick, u64), later: i32) -> Vec<Block> {
-    let first = offset(from, second) - i64::from(HALF_SECOND);
+fn blocks(fourier: &mut Fourier, (low, high): (&[f32], &[f32]), (from, second): (Tick, u64), later: i32) -> Vec<Block> {
+    let first = offset(from, second) - i64::from(HALF_SECOND) - 1;
+    let length = ((4 + WIDE - 1) * FRAMES - 1) * HOP + WITH_ONE_BEFORE;
+    let (low, high) = (stretch(low, first, length), stretch(high, first - i64::from(later), length));
     let block = |n: usize| {
         let mut sums = vec![[0.0; 4]; BINS];
         for frame in 0..FRAMES {
-            let start = first + i64::try_from((n * FRAMES + frame) * HOP).unwrap_or(0);
-            let moved = start - i64::from(later);
-            fourier.add(|n| sample(low, start + n), |n| sample(high, moved + n), &mut sums);
+            let start = (n * FRAMES + frame) * HOP;
+            let frame = start..start + WITH_ONE_BEFORE;
+            fourier.add(&low[frame.clone()], &high[frame], &mut sums);
         }
         sums
     };

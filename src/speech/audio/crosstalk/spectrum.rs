@@ -1,9 +1,17 @@
-//! Spectra by a plain fast Fourier transform of powers of two (Cooley and Tukey, 1965); no more than the comparison needs.
+//! Spectra of two channels at once: as the real and the imaginary part of one complex signal.
 
-use std::f32::consts::PI;
+use std::{
+    f32::consts::PI,
+    sync::{Arc, LazyLock},
+};
+
+use rustfft::{Fft, FftPlanner, num_complex::Complex32};
 
 /// Samples of a frame: 64 ms, longer than the delay that is left after aligning and the first reflections of a room.
 const FRAME: usize = 1_024;
+
+/// Samples of a frame and the one before.
+pub(super) const WITH_ONE_BEFORE: usize = FRAME + 1;
 
 /// From frame to frame: eight make a quarter of a second.
 pub(super) const HOP: usize = 500;
@@ -20,98 +28,88 @@ const LONG: usize = 4_096;
 /// The same for lags.
 pub(super) const LONG_I32: i32 = 4_096;
 
-type Complex = (f32, f32);
-
-/// Tables for both lengths.
-pub(super) struct Fourier {
-    turns: Vec<Complex>,
+/// What is the same for all: how to transform both lengths, and the windows (von Hann's).
+struct Plans {
+    short: Arc<dyn Fft<f32>>,
+    long: Arc<dyn Fft<f32>>,
+    inverse: Arc<dyn Fft<f32>>,
     window: Vec<f32>,
     long_window: Vec<f32>,
 }
 
-impl Fourier {
+static PLANS: LazyLock<Plans> = LazyLock::new(|| {
+    let mut planner = FftPlanner::new();
     #[expect(clippy::cast_precision_loss, reason = "counts up to 4096")]
+    let hann =
+        |length: usize| (0..length).map(|n| 0.5 - 0.5 * (2.0 * PI * (n as f32 + 0.5) / length as f32).cos()).collect();
+    Plans {
+        short: planner.plan_fft_forward(FRAME),
+        long: planner.plan_fft_forward(LONG),
+        inverse: planner.plan_fft_inverse(LONG),
+        window: hann(FRAME),
+        long_window: hann(LONG),
+    }
+});
+
+/// Transforms, with the room that they need.
+pub(super) struct Fourier {
+    plans: &'static Plans,
+    scratch: Vec<Complex32>,
+    frame: Vec<Complex32>,
+}
+
+impl Fourier {
     pub(super) fn new() -> Self {
-        let turn = |n: usize| {
-            let angle = -2.0 * PI * n as f32 / LONG as f32;
-            (angle.cos(), angle.sin())
-        };
-        let hann = |length: usize| {
-            (0..length).map(|n| 0.5 - 0.5 * (2.0 * PI * (n as f32 + 0.5) / length as f32).cos()).collect()
-        };
-        Self { turns: (0..LONG / 2).map(turn).collect(), window: hann(FRAME), long_window: hann(LONG) }
+        let plans = &*PLANS;
+        let scratch = [&plans.short, &plans.long, &plans.inverse].map(|plan| plan.get_inplace_scratch_len());
+        let scratch = vec![Complex32::ZERO; scratch.into_iter().max().unwrap_or(0)];
+        Self { plans, scratch, frame: Vec::with_capacity(LONG) }
     }
 
-    /// Adds the powers of a frame of two channels and what they share to `sums`, which are those of the band.
-    pub(super) fn add(&self, low: impl Fn(i64) -> f32, high: impl Fn(i64) -> f32, sums: &mut [[f32; 4]]) {
-        let mut values: [Complex; FRAME] = [(0.0, 0.0); FRAME];
-        let mut before = (low(-1), high(-1));
-        for ((n, value), window) in (0..).zip(&mut values).zip(&self.window) {
-            let now = (low(n), high(n));
-            *value = ((now.0 - before.0) * window, (now.1 - before.1) * window);
-            before = now;
-        }
-        self.transform(&mut values);
-        for (bin, sums) in (LOWEST..).zip(sums) {
-            let ((ar, ai), (br, bi)) = parted(values[bin], values[FRAME - bin]);
-            let parts = [ar * ar + ai * ai, br * br + bi * bi, ar * br + ai * bi, ai * br - ar * bi];
+    /// Adds the powers of a frame of two channels and what they share to `sums`, which are those of the band. Each begins with the
+    /// sample before the frame, [`WITH_ONE_BEFORE`] in all.
+    pub(super) fn add(&mut self, low: &[f32], high: &[f32], sums: &mut [[f32; 4]]) {
+        let differences = low.windows(2).zip(high.windows(2)).map(|(l, h)| Complex32::new(l[1] - l[0], h[1] - h[0]));
+        self.frame.clear();
+        self.frame.extend(differences.zip(&self.plans.window).map(|(both, window)| both * *window));
+        self.plans.short.process_with_scratch(&mut self.frame, &mut self.scratch);
+        let mirrored = self.frame.iter().rev().skip(LOWEST - 1);
+        for ((bin, mirrored), sums) in self.frame[LOWEST..].iter().zip(mirrored).zip(sums) {
+            let (a, b) = parted(*bin, *mirrored);
+            let shared = a * b.conj();
+            let parts = [a.norm_sqr(), b.norm_sqr(), shared.re, shared.im];
             sums.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
         }
     }
 
     /// How well `own` fits `other` at each lag of `own` behind `other` (the index, modulo [`LONG`]), by the phases of the band
     /// alone.
-    pub(super) fn phat(&self, own: &[f32], other: &[f32]) -> Vec<f32> {
-        let mut cross = vec![(0.0_f32, 0.0_f32); LONG];
+    pub(super) fn phat(&mut self, own: &[f32], other: &[f32]) -> Vec<f32> {
+        let mut cross = vec![Complex32::ZERO; LONG];
         let mut start = 0;
         while start + LONG <= own.len().min(other.len()) {
-            let mut both: Vec<Complex> = (start..start + LONG)
-                .zip(&self.long_window)
-                .map(|(n, window)| (difference(own, n) * window, difference(other, n) * window))
-                .collect();
-            self.transform(&mut both);
+            self.frame.clear();
+            self.frame.extend(
+                (start..start + LONG)
+                    .zip(&self.plans.long_window)
+                    .map(|(n, window)| Complex32::new(difference(own, n), difference(other, n)) * *window),
+            );
+            self.plans.long.process_with_scratch(&mut self.frame, &mut self.scratch);
             for (bin, to) in cross.iter_mut().enumerate() {
-                let ((ar, ai), (br, bi)) = parted(both[bin], both[(LONG - bin) % LONG]);
-                to.0 += ar * br + ai * bi;
-                to.1 += ai * br - ar * bi;
+                let (a, b) = parted(self.frame[bin], self.frame[(LONG - bin) % LONG]);
+                *to += a * b.conj();
             }
             start += LONG / 2;
         }
         let scale = LONG / FRAME;
-        for (bin, (re, im)) in cross.iter_mut().enumerate() {
+        for (bin, shared) in cross.iter_mut().enumerate() {
             let mirrored = bin.min(LONG - bin);
-            let size = (*re * *re + *im * *im).sqrt();
+            let size = shared.norm_sqr().sqrt();
             let inside = (LOWEST * scale..(LOWEST + BINS) * scale).contains(&mirrored) && size > 0.0;
-            // The transform below runs forward; of conjugates it is the inverse.
-            (*re, *im) = if inside { (*re / size, -*im / size) } else { (0.0, 0.0) };
+            *shared = if inside { *shared / size } else { Complex32::ZERO };
         }
-        self.transform(&mut cross);
-        cross.into_iter().map(|(re, _)| re).collect()
-    }
-
-    /// In place; the length is a power of two up to [`LONG`].
-    fn transform(&self, values: &mut [Complex]) {
-        let length = values.len();
-        let bits = length.trailing_zeros();
-        for n in 0..length {
-            let mirrored = n.reverse_bits() >> (usize::BITS - bits);
-            if n < mirrored {
-                values.swap(n, mirrored);
-            }
-        }
-        let mut half = 1;
-        while half < length {
-            let step = LONG / 2 / half;
-            for pair in values.chunks_exact_mut(half * 2) {
-                let (low, high) = pair.split_at_mut(half);
-                for (n, (a, b)) in low.iter_mut().zip(high).enumerate() {
-                    let (wr, wi) = self.turns[n * step];
-                    let (br, bi) = (b.0 * wr - b.1 * wi, b.0 * wi + b.1 * wr);
-                    (*a, *b) = ((a.0 + br, a.1 + bi), (a.0 - br, a.1 - bi));
-                }
-            }
-            half *= 2;
-        }
+        self.plans.inverse.process_with_scratch(&mut cross, &mut self.scratch);
+        cross.into_iter().map(|fit| fit.re).collect()
     }
 }
 
@@ -121,6 +119,8 @@ fn difference(samples: &[f32], n: usize) -> f32 {
 }
 
 /// The spectra of two real signals that were transformed as one complex one, at a bin and its mirror.
-fn parted((re, im): Complex, (mirror_re, mirror_im): Complex) -> (Complex, Complex) {
-    (((re + mirror_re) / 2.0, (im - mirror_im) / 2.0), ((im + mirror_im) / 2.0, (mirror_re - re) / 2.0))
+fn parted(bin: Complex32, mirrored: Complex32) -> (Complex32, Complex32) {
+    let mirrored = mirrored.conj();
+    let (sum, rest) = (bin + mirrored, bin - mirrored);
+    (sum / 2.0, Complex32::new(rest.im, -rest.re) / 2.0)
 }
