@@ -11,6 +11,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use tracing::subscriber::NoSubscriber;
 use whisper_rs::{FullParams, WhisperError, WhisperState, whisper_rs_sys as sys};
 
 use crate::speech::asr::CancelFlag;
@@ -35,6 +36,23 @@ pub(super) struct Before {
 
 /// More tokens than this are never drawn: whisper.cpp gives up at 220, in the middle of a word.
 const MOST_TOKENS: usize = 218;
+
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "OpenMP's own function; whisper-rs-sys links it")]
+unsafe extern "C" {
+    /// How deep regions of several threads may be nested in what the calling thread does; 0: it works alone.
+    safe fn omp_set_max_active_levels(levels: c_int);
+}
+
+/// Lets this thread work alone on what it would share with others, or share again. A token is too little work to be shared: two
+/// threads that wait for each other at every step of it take half as long again as one. whisper.cpp has one number of threads for
+/// the encoder, which is worth sharing, and for tokens.
+fn work_alone(alone: bool) {
+    #[cfg(target_os = "linux")]
+    omp_set_max_active_levels(c_int::from(!alone));
+    #[cfg(not(target_os = "linux"))]
+    let _ = alone;
+}
 
 /// What makes a decode stop.
 struct Stop<'a> {
@@ -86,7 +104,10 @@ pub(super) fn full(
         parameters.set_filter_logits_callback(Some(choose));
         parameters.set_filter_logits_callback_user_data(user);
     }
-    let done = state.full(parameters, samples);
+    // What whisper.cpp logs while it decodes is what was said (its debug lines), or that it was stopped, or what it returns in
+    // any case: none of it belongs into a log.
+    let done = tracing::subscriber::with_default(NoSubscriber::new(), || state.full(parameters, samples));
+    work_alone(false);
     lent.start.stranger = stop.stranger.load(Ordering::Relaxed);
     if !lent.start.stranger {
         done?;
@@ -123,6 +144,8 @@ unsafe extern "C" fn choose(
         }
         return;
     }
+    // The window is encoded, on this thread.
+    work_alone(true);
     // SAFETY: `full` passes a pointer to a `Lent` that outlives the call, and before the first token whisper.cpp calls from one
     // thread alone (`full` says why nobody else touches it). `context` and `state` are those of the decode under way, and
     // `logits` holds one number for each token of the vocabulary: `whisper_process_logits` resizes it so.
