@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     HearingError,
-    live::listener::passes,
+    live::patience::passes,
     load::{LOOK, Ladder},
     orders::{Placed, Request},
     service::{Hearings, append, finished},

@@ -4,24 +4,21 @@
 //! the samples and the cuts of the record alone, so that it cuts the same utterances and says the same whenever it runs. It
 //! reads only what is synced, so that no text can stand on audio that a power cut takes away.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+mod recording;
 
-use tokio::time::Instant;
+use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     LiveEvent, Partial, compose,
     decodes::{Decodes, Outcome},
     journal::Reading,
-    language::Settled,
     neighbours::Neighbours,
     parts::{Ending, Known, ListenerParts, Rehear},
     pending::{Ahead, Queue},
 };
 use crate::{
     domain::{
-        actor::{Actor, ActorKind, Attribution, Purpose},
         change::{Change, IntervalClass},
-        fault::{Fault, FaultKind},
         hypothesis::Hypothesis,
         load::LoadStep,
         segment::Segment,
@@ -29,18 +26,14 @@ use crate::{
     },
     hearing::HearingError,
     speech::{
-        asr::{AsrError, CancelFlag, Pass},
+        asr::{AsrError, CancelFlag},
         front::{Front, Heard, HeardUtterance},
-        spoken::Spoken,
         stream::live::LiveText,
     },
 };
 
 /// Utterances of one channel that wait for their text before the task reads on. The audio waits on disk.
 const MAX_PENDING: usize = 4;
-
-/// Texts of one channel that wait for other channels, about an hour of speech; then the oldest are compared with what there is.
-const MAX_UNCOMPARED: usize = 1_024;
 
 /// Audio that is read at a time, seconds.
 const READ_SECONDS: u64 = 1;
@@ -56,9 +49,6 @@ const THINNED: u64 = 3;
 
 /// How much audio the record may be behind the disk, seconds.
 const RECORD_SECONDS: u64 = 60;
-
-/// How long the task waits before it tries again what the record could not take.
-pub(super) const RECORD_PAUSE: Duration = Duration::from_secs(1);
 
 pub(in crate::hearing) struct Listener {
     parts: ListenerParts,
@@ -275,17 +265,6 @@ impl Listener {
         Ok(())
     }
 
-    /// Puts into the record how far audio is on disk.
-    async fn record_audio(&mut self, end: SamplePos) -> Result<(), HearingError> {
-        if let Some(span) = Span::new(self.known.recorded, end).filter(|s| !s.is_empty()) {
-            let channel = self.parts.setup.id;
-            let class = self.parts.gate.strictest_stored(span);
-            self.append(Change::AudioStored { channel, span, class }).await?;
-            self.known.recorded = span.end();
-        }
-        Ok(())
-    }
-
     fn on_heard(&mut self, heard: Vec<Heard>) {
         for event in heard {
             match event {
@@ -426,106 +405,6 @@ impl Listener {
         Ok(())
     }
 
-    /// Writes finished utterances to the record, in order of time.
-    async fn commit(&mut self) -> Result<(), HearingError> {
-        loop {
-            self.settle_language();
-            let Some((pending, outcome)) = self.pending.pop_done() else { break };
-            let mut hypothesis = outcome?;
-            if let Some(settled) = &pending.settled {
-                settled.tell(&mut hypothesis);
-            }
-            let info = self.parts.recognizer.info(Pass::Final);
-            let (setup, glossary) = (&self.parts.setup, self.parts.glossary.as_deref());
-            let mut segment = compose::segment(self.parts.hearing, setup, &pending.heard, hypothesis, info, glossary);
-            if let Some(settled) = &pending.settled {
-                settled.note(&mut segment);
-            }
-            if setup.languages.given().is_none() {
-                let spoken = Spoken { language: segment.language.clone(), leaning: segment.leaning.clone() };
-                self.known.segments.insert(segment.span.start(), (segment.span.end(), spoken));
-            }
-            // Before a copy waits for other channels: what takes the text's place says what was shown too.
-            compose::hold_against(&pending.committed, &mut segment);
-            // In the order of time, since what is read of the others is only read on.
-            let waits = self.uncompared.len();
-            if self.neighbours.label(&mut segment, waits > 0).await {
-                self.uncompared.push_back(segment.clone());
-            }
-            let (captions, flags) = (segment.captions, segment.flags.iter().map(|f| f.code).collect::<Vec<_>>());
-            let segment = Box::new(segment);
-            let revises = pending.revises;
-            self.append(if revises {
-                Change::SegmentRevised { segment }
-            } else {
-                Change::SegmentCommitted { segment }
-            })
-            .await?;
-            self.parts.metrics.utterance(captions, flags, pending.ended.elapsed());
-        }
-        self.pass_cuts().await
-    }
-
-    /// Settles what the earliest utterance is in, once it is decoded; it is decoded again where that is another language. It depends
-    /// on the samples and on the text before since listening began anew, which is in the record: so it is settled the same by
-    /// whoever hears it again.
-    fn settle_language(&mut self) {
-        let behind = !self.is_within(BEHIND_SECONDS);
-        let setup = &self.parts.setup;
-        let Some((number, pending)) = self.pending.first_mut() else { return };
-        let Some(Ok(heard)) = pending.outcome.as_ref().filter(|_| pending.settled.is_none()) else { return };
-        let start = setup.format.rate.sample_at(pending.heard.utterance.span.start());
-        let before = self.known.segments.range(pending.since.min(start)..start).next_back();
-        pending.settled = Settled::of(heard, setup, before.map(|(_, (_, spoken))| spoken));
-        let Some(settled) = pending.settled.as_ref().filter(|settled| settled.otherwise(heard).is_some()) else {
-            return;
-        };
-        self.decodes.whole(&pending.heard.utterance, Some(settled), number, behind, pending.cancel.clone());
-        pending.outcome = None;
-    }
-
-    /// Compares texts of the record with what has come of other channels since.
-    async fn compare_late(&mut self) -> Result<(), HearingError> {
-        // Where a channel stays away for very long, the oldest are compared with what there is.
-        let due = |all: &VecDeque<Segment>, neighbours: &Neighbours| {
-            all.len() > MAX_UNCOMPARED || all.front().is_some_and(|first| neighbours.know(first))
-        };
-        while due(&self.uncompared, &self.neighbours)
-            && let Some(mut segment) = self.uncompared.pop_front()
-        {
-            self.neighbours.compare(&mut segment).await;
-            if !segment.uncompared {
-                self.append(Change::SegmentRevised { segment: Box::new(segment) }).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Appends to the record. What passes (no room, a full disk) is waited for: the audio is safe meanwhile.
-    #[expect(
-        clippy::needless_pass_by_ref_mut,
-        reason = "a shared one, held while waiting, would ask the front to be Sync"
-    )]
-    async fn append(&mut self, change: Change) -> Result<(), HearingError> {
-        let mut pause = tokio::time::interval(RECORD_PAUSE);
-        loop {
-            pause.tick().await;
-            let actor = Actor { kind: ActorKind::Service, id: "recognition".to_owned() };
-            let by = Attribution { actor, purpose: Purpose::Collection, at: self.parts.world.now() };
-            let began = Instant::now();
-            match self.parts.store.append(self.parts.hearing, change.clone(), by).await {
-                Ok(_receipt) => {
-                    self.parts.metrics.record_appended(began.elapsed());
-                    return Ok(());
-                }
-                Err(error) if passes(error.kind()) => {
-                    tracing::warn!(%error, change = change.name(), "the record cannot take a change; trying again");
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
     /// Says how far the results are.
     fn tell_settled(&self) {
         let rate = self.parts.setup.format.rate;
@@ -564,9 +443,4 @@ async fn come(neighbours: &mut Neighbours, segment: Option<&Segment>) {
 fn fresh(parts: &ListenerParts, at: SamplePos) -> Result<Front, HearingError> {
     Front::new(parts.setup.format, at, &parts.front, (parts.detectors)())
         .map_err(|source| HearingError::Front { channel: parts.setup.id, source })
-}
-
-/// Whether what kept the record from taking a change may pass.
-pub(in crate::hearing) const fn passes(kind: FaultKind) -> bool {
-    matches!(kind, FaultKind::Overloaded { .. } | FaultKind::Unavailable | FaultKind::TimedOut)
 }

@@ -13,6 +13,7 @@ pub(in crate::hearing) mod listener;
 pub(in crate::hearing) mod neighbours;
 pub(in crate::hearing) mod notes;
 pub(in crate::hearing) mod parts;
+pub(in crate::hearing) mod patience;
 mod pending;
 mod timekeeping;
 pub(in crate::hearing) mod watch;

@@ -5,16 +5,11 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    listener::{RECORD_PAUSE, passes},
     parts::{Ending, ended},
+    patience,
 };
 use crate::{
-    domain::{
-        actor::{Actor, ActorKind, Attribution, Purpose},
-        change::Change,
-        fault::Fault,
-        id::HearingId,
-    },
+    domain::{change::Change, id::HearingId},
     hearing::{HearingError, service::Parts, world::World},
     record::store::RecordStore,
     telemetry::{Metrics, Queue},
@@ -82,21 +77,9 @@ impl Taking {
     }
 
     async fn append(&self, change: Change) {
-        let mut pause = tokio::time::interval(RECORD_PAUSE);
-        loop {
-            pause.tick().await;
-            let actor = Actor { kind: ActorKind::Service, id: "watch".to_owned() };
-            let by = Attribution { actor, purpose: Purpose::Collection, at: self.world.now() };
-            match self.store.append(self.hearing, change.clone(), by).await {
-                Ok(_receipt) => return,
-                Err(error) if passes(error.kind()) => {
-                    tracing::warn!(hearing.id = %self.hearing, %error, change = change.name(), "the record cannot take a note; trying again");
-                }
-                Err(error) => {
-                    tracing::error!(hearing.id = %self.hearing, %error, change = change.name(), "the record refuses a note");
-                    return;
-                }
-            }
+        let name = change.name();
+        if let Err(error) = patience::append(&*self.store, &*self.world, self.hearing, "watch", change).await {
+            tracing::error!(hearing.id = %self.hearing, %error, change = name, "the record refuses a note");
         }
     }
 }

@@ -2,10 +2,12 @@
 
 mod alarms;
 mod clocks;
+mod engine;
 mod load;
 mod neighbours;
 mod orders;
 mod repass;
+mod replaced;
 mod room;
 
 use std::sync::atomic::{AtomicU64, Ordering};

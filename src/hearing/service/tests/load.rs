@@ -2,57 +2,16 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::*;
-use crate::{
-    domain::load::LoadStep,
-    record::ledger::Account,
-    speech::asr::{AsrError, CancelFlag, DecodeRequest, Decoder, KnownLanguages},
-};
-
-/// An engine that waits at a gate before each decode.
-#[derive(Debug)]
-struct Gated {
-    inner: Scripted,
-    open: Arc<(Mutex<bool>, std::sync::Condvar)>,
-}
-
-struct GatedDecoder {
-    inner: Box<dyn Decoder>,
-    open: Arc<(Mutex<bool>, std::sync::Condvar)>,
-}
-
-impl Recognizer for Gated {
-    fn info(&self, pass: Pass) -> &crate::domain::engine::EngineInfo {
-        self.inner.info(pass)
-    }
-    fn languages(&self) -> &KnownLanguages {
-        self.inner.languages()
-    }
-    fn decoder(&self) -> Result<Box<dyn Decoder>, AsrError> {
-        Ok(Box::new(GatedDecoder { inner: self.inner.decoder()?, open: Arc::clone(&self.open) }))
-    }
-}
-
-impl Decoder for GatedDecoder {
-    fn decode(
-        &mut self,
-        request: &DecodeRequest<'_>,
-        cancel: &CancelFlag,
-    ) -> Result<crate::domain::hypothesis::Hypothesis, AsrError> {
-        let (open, changed) = &*self.open;
-        drop(changed.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
-        self.inner.decode(request, cancel)
-    }
-}
+use super::{engine::Gate, *};
+use crate::{domain::load::LoadStep, record::ledger::Account};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_service_goes_down_the_ladder_and_up_again_and_loses_nothing() {
     let audio: Vec<u8> = (0..3).flat_map(|_| two_utterances()).collect();
     let expected = undisturbed(&audio).await;
     let folder = TempDir::new().unwrap();
-    let open = Arc::new((Mutex::new(false), std::sync::Condvar::new()));
-    let engine = Gated { inner: Scripted::new(&["well", "yes"]), open: Arc::clone(&open) };
-    let hearings = hearings_with(&folder, Arc::new(engine));
+    let gate = Arc::new(Gate::default());
+    let hearings = hearings_with(&folder, gate.before(Scripted::new(&["well", "yes"])));
     let hearing = opened(&hearings).await;
     let mut stream = hearings.stream(hearing, "", by()).await.unwrap();
     stream.audio.audio(1, None, &audio).await.unwrap();
@@ -69,8 +28,7 @@ async fn the_service_goes_down_the_ladder_and_up_again_and_loses_nothing() {
     assert!(matches!(refused.kind(), crate::domain::fault::FaultKind::Overloaded { .. }));
     let later = NewHearing { recognition: Recognition::Later, ..new(setup) };
     hearings.open(later, by()).await.unwrap();
-    *open.0.lock().unwrap() = true;
-    open.1.notify_all();
+    gate.set(true);
     steps.wait_for(|step| *step == LoadStep::Normal).await.unwrap();
     stop.cancel();
     minding.await.unwrap();
@@ -195,11 +153,9 @@ fn destroying(first: u64, end: u64) -> crate::hearing::orders::Request {
 async fn an_order_does_not_wait_for_the_text_of_a_closed_hearing() {
     let audio: Vec<u8> = (0..3).flat_map(|_| two_utterances()).collect();
     let folder = TempDir::new().unwrap();
-    let open = Arc::new((Mutex::new(true), std::sync::Condvar::new()));
-    let engine = Gated { inner: Scripted::new(&["well", "yes"]), open: Arc::clone(&open) };
-    let hearings = hearings_with(&folder, Arc::new(engine));
+    let gate = Arc::new(Gate::default());
+    let hearings = hearings_with(&folder, gate.before(Scripted::new(&["well", "yes"])));
     let hearing = recorded(&hearings, &audio).await;
-    *open.0.lock().unwrap() = false;
     hearings.recognize(hearing, by()).await.unwrap();
     // The engine stands, so the text is being made all the while; two orders at once, each of which destroys.
     let (first, second) = tokio::join!(
@@ -209,8 +165,7 @@ async fn an_order_does_not_wait_for_the_text_of_a_closed_hearing() {
     for placed in [first.unwrap(), second.unwrap()] {
         assert!(placed.changes.iter().any(|c| matches!(c, Change::AudioDestroyed { .. })), "{placed:?}");
     }
-    *open.0.lock().unwrap() = true;
-    open.1.notify_all();
+    gate.set(true);
     recognized(&hearings, hearing).await;
     let heard = segments(&hearings, hearing).await;
     assert!(heard.len() > 2, "{heard:?}");
@@ -246,19 +201,16 @@ async fn a_stop_does_not_wait_for_the_text_of_a_closed_hearing_which_is_made_aft
     let audio: Vec<u8> = (0..3).flat_map(|_| two_utterances()).collect();
     let expected = undisturbed(&audio).await;
     let folder = TempDir::new().unwrap();
-    let open = Arc::new((Mutex::new(true), std::sync::Condvar::new()));
+    let gate = Arc::new(Gate::default());
     let hearing = {
-        let engine = Gated { inner: Scripted::new(&["well", "yes"]), open: Arc::clone(&open) };
-        let hearings = hearings_with(&folder, Arc::new(engine));
+        let hearings = hearings_with(&folder, gate.before(Scripted::new(&["well", "yes"])));
         let hearing = recorded(&hearings, &audio).await;
-        *open.0.lock().unwrap() = false;
         hearings.recognize(hearing, by()).await.unwrap();
         hearings.adjourn().await;
         assert!(matches!(hearings.order(hearing, destroying(0, 1_000), by()).await, Err(HearingError::Stopped { .. })));
         hearings.parts.store.close().await.unwrap();
         hearings.parts.journal.halt().await;
-        *open.0.lock().unwrap() = true;
-        open.1.notify_all();
+        gate.set(true);
         hearing
     };
     let hearings = hearings(&folder);

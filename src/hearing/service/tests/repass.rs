@@ -1,13 +1,11 @@
 //! Closed hearings heard once more: what is proposed, and who goes before it.
 
-use std::sync::{
-    Mutex as Lock,
-    mpsc::{Receiver, SyncSender, sync_channel},
-};
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use tokio::sync::mpsc;
 
 use super::{
+    engine::through,
     orders::{at, order, request},
     *,
 };
@@ -15,7 +13,7 @@ use crate::{
     domain::id::SegmentId,
     hearing::repass::{Progress, RePass, RePassed, SecondEngine, SecondEngines},
     speech::{
-        asr::{AsrError, CancelFlag, DecodeRequest, Decoder, KnownLanguages, scripted::Pace},
+        asr::scripted::Pace,
         profile::{ProfileName, patient},
         stream::endpoint::EndpointRule,
     },
@@ -24,42 +22,6 @@ use crate::{
 /// In the silence between the two utterances, at the beginning of a frame: the second one is cut as it was when what comes before
 /// this is gone.
 const BETWEEN: u64 = 30_208;
-
-/// A scripted engine that says when it begins.
-#[derive(Debug)]
-struct Telling {
-    inner: Scripted,
-    begun: Arc<Lock<SyncSender<()>>>,
-}
-
-struct TellingDecoder {
-    inner: Box<dyn Decoder>,
-    begun: Arc<Lock<SyncSender<()>>>,
-}
-
-impl Recognizer for Telling {
-    fn info(&self, pass: Pass) -> &crate::domain::engine::EngineInfo {
-        self.inner.info(pass)
-    }
-    fn languages(&self) -> &KnownLanguages {
-        self.inner.languages()
-    }
-    fn decoder(&self) -> Result<Box<dyn Decoder>, AsrError> {
-        Ok(Box::new(TellingDecoder { inner: self.inner.decoder()?, begun: Arc::clone(&self.begun) }))
-    }
-}
-
-impl Decoder for TellingDecoder {
-    fn decode(
-        &mut self,
-        request: &DecodeRequest<'_>,
-        cancel: &CancelFlag,
-    ) -> Result<crate::domain::hypothesis::Hypothesis, AsrError> {
-        // Whoever waits for it takes it once.
-        let _told = self.begun.lock().unwrap().try_send(());
-        self.inner.decode(request, cancel)
-    }
-}
 
 fn second(recognizer: Arc<dyn Recognizer>, endpoint: EndpointConfig) -> SecondEngines {
     Arc::new(move |_wanted| {
@@ -91,7 +53,11 @@ fn hearing_slowly(folder: &TempDir) -> (Arc<Hearings>, Arc<Pace>, Receiver<()>) 
     pace.set(std::time::Duration::from_secs(3_600));
     let inner = Scripted::new(&["well", "no"]).paced(Arc::clone(&pace));
     let mut hearings = hearings(folder);
-    let slow = Arc::new(Telling { inner, begun: Arc::new(Lock::new(begun)) });
+    let slow = through(inner, move |decoder, request, cancel| {
+        // Whoever waits for it takes it once.
+        let _told = begun.try_send(());
+        decoder.decode(request, cancel)
+    });
     Arc::get_mut(&mut hearings).unwrap().second = Some(second(slow, EndpointConfig::default()));
     (hearings, pace, begins)
 }
