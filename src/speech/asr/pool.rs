@@ -79,6 +79,16 @@ impl Work {
         }
     }
 
+    /// Whether it leaves the threads that are idle to what waits: so many texts, so many partials. A text goes before a partial, and
+    /// is worth all of them to a channel that is alone.
+    fn shares(&self, (texts, partials): (usize, usize)) -> bool {
+        match self {
+            Self::Decode(job) if job.pass == Pass::Final => texts > 0 || partials > 1,
+            Self::Decode(_) => texts > 0 || partials > 0,
+            Self::Errand(..) => true,
+        }
+    }
+
     /// It is not done: whoever waits is told, and an errand is dropped.
     fn refuse(self, why: AsrError) {
         match self {
@@ -236,8 +246,8 @@ impl Shared {
             }
             match queue.jobs.next(Instant::now(), Work::is_unwanted) {
                 Some(Next::Decode(work, waited)) => {
-                    let others = queue.jobs.lengths() != (0, 0) || matches!(work, Work::Errand(..));
-                    let threads = self.slots.share(queue.taken, others).unwrap_or(self.slots.threads);
+                    let threads = self.slots.share(queue.taken, work.shares(queue.jobs.lengths()));
+                    let threads = threads.unwrap_or(self.slots.threads);
                     queue.taken += threads;
                     return Some((work, waited, threads));
                 }
@@ -445,6 +455,15 @@ mod tests {
         assert!(matches!(replies.recv().unwrap(), (1, Ok(_))), "a final that is due is before what is late");
         assert_eq!(told.recv(), Ok("last"));
         drop(pool);
+    }
+
+    #[test]
+    fn a_text_shares_with_texts_and_with_partials_of_several_channels() {
+        let (reply, _replies) = sync_channel(1);
+        let shares = |pass, waiting| Work::Decode(Box::new(job(1, pass, &reply))).shares(waiting);
+        assert_eq!([(0, 0), (0, 1), (0, 2), (1, 0)].map(|w| shares(Pass::Final, w)), [false, false, true, true]);
+        assert_eq!([(0, 0), (0, 1), (0, 2), (1, 0)].map(|w| shares(Pass::Partial, w)), [false, true, true, true]);
+        assert!(Work::Errand(Box::new(|| {}), CancelFlag::default()).shares((0, 0)));
     }
 
     #[test]

@@ -106,6 +106,9 @@ enum State {
     },
 }
 
+/// Frames without speech after which somebody pauses: 96 ms.
+const SOON: usize = 3;
+
 /// Frames without speech after which the last word is whole: 320 ms.
 const QUIET: usize = 10;
 
@@ -253,7 +256,9 @@ impl Session {
     fn partial(&mut self, frames: usize, quiet: usize) -> Option<Action> {
         let step = self.partial_frames;
         let State::Speaking { partial_at, partial_running, .. } = &mut self.state else { return None };
-        if step == 0 || *partial_running || frames < *partial_at + step {
+        // Somebody pauses and it is soon known what the utterance will have been: a look would keep that from being decoded at once.
+        let soon = (SOON..frames_of(self.config.post_roll_ms)).contains(&quiet);
+        if step == 0 || *partial_running || soon || frames < *partial_at + step {
             return None;
         }
         (*partial_at, *partial_running) = (frames, true);

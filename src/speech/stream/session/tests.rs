@@ -101,6 +101,22 @@ fn partials_wait_for_the_one_that_runs() {
 }
 
 #[test]
+fn no_look_begins_in_a_pause_before_what_the_utterance_will_have_been_is_known() {
+    // A look each frame, if it may.
+    let mut session = Session::new(EndpointConfig::default(), 32).unwrap();
+    run(&mut session, levels(&[(50, 0.9)]));
+    let looks = run(&mut session, levels(&[(13, 0.0)]));
+    let what = |action: &Action| match action {
+        Action::Partial(_) => "look",
+        Action::MayClose(_) => "may close",
+        Action::SpeechBegan(_) | Action::Close(_) | Action::GoesOn => "other",
+    };
+    assert_eq!(looks.iter().map(what).collect::<Vec<_>>(), ["look", "look", "may close", "look", "look"]);
+    let goes_on = run(&mut session, levels(&[(1, 0.9), (5, 0.0), (2, 0.9)]));
+    assert_eq!(goes_on.iter().map(what).collect::<Vec<_>>(), ["other", "look", "look", "look", "look", "look"]);
+}
+
+#[test]
 fn a_stream_that_goes_on_elsewhere_keeps_its_positions() {
     let mut session = session().starting_at(Tick::new(1_000_000));
     let closed = utterances(run(&mut session, levels(&[(5, 0.9), (40, 0.0)])));
