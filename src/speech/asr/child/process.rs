@@ -52,6 +52,10 @@ impl Process {
         // The engine's threads sleep while they wait for each other: one that spins keeps a core from whom it waits for. It has
         // to be there before the process begins.
         command.env("OMP_WAIT_POLICY", "passive");
+        // What is freed goes back to the system: the engine's buffers are large and few, and those of its weights' file are read
+        // once. Left to itself, the C library raises its threshold with each that is freed and keeps them all.
+        command.env("MALLOC_MMAP_THRESHOLD_", "262144").env("MALLOC_ARENA_MAX", "2");
+        command.env("_RJEM_MALLOC_CONF", "dirty_decay_ms:0,muzzy_decay_ms:0");
         // A group of its own: Ctrl-C at a terminal is meant for the service, which gives what was said its text first.
         let mut child = command.process_group(0).spawn()?;
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {

@@ -56,7 +56,8 @@ pub(super) struct WhisperDecoder {
     context: Arc<WhisperContext>,
     options: WhisperOptions,
     model: String,
-    state: WhisperState,
+    /// Made when it is needed, and let go of where it must not or need not be kept.
+    state: Option<WhisperState>,
     /// Whether beams were searched with the state.
     drawn: bool,
     /// whisper-rs leaks a C string at each `set_language`: the parameters of each language are made once and cloned.
@@ -86,30 +87,38 @@ impl Decoder for WhisperDecoder {
 impl WhisperDecoder {
     /// A decoder of its own state over shared weights.
     pub(super) fn new(context: Arc<WhisperContext>, options: WhisperOptions, model: String) -> Result<Self, AsrError> {
-        let state = new_state(&context, &model)?;
-        Ok(Self {
-            drawn: false,
+        let mut decoder = Self {
             context,
             options,
             model,
-            state,
+            state: None,
+            drawn: false,
             prepared: HashMap::new(),
             padded: Vec::new(),
             threads: 1,
-        })
+        };
+        // Before there is work, so that the first window does not wait for it.
+        decoder.at_work()?;
+        Ok(decoder)
     }
 
     pub(super) fn context(&self) -> &WhisperContext {
         &self.context
     }
 
-    pub(super) const fn state(&self) -> &WhisperState {
-        &self.state
+    /// The state and the window it is to work on.
+    pub(super) fn at_work(&mut self) -> Result<(&mut WhisperState, &[f32]), AsrError> {
+        let state = match &mut self.state {
+            Some(state) => state,
+            none => none.insert(new_state(&self.context, &self.model)?),
+        };
+        Ok((state, &self.padded))
     }
 
-    /// The state and the window it is to work on.
-    pub(super) fn at_work(&mut self) -> (&mut WhisperState, &[f32]) {
-        (&mut self.state, &self.padded)
+    /// What the decoder expects next, one number for each token; of several that were read, behind the first.
+    pub(super) fn expected(&self) -> Result<&[f32], AsrError> {
+        let logits = self.state.as_ref().map(WhisperState::get_logits).transpose();
+        logits.map_err(|error| engine_error("read the logits", &error)).map(Option::unwrap_or_default)
     }
 
     /// Threads of the decode under way.
@@ -130,14 +139,20 @@ impl WhisperDecoder {
     /// whisper.cpp's beam search draws its candidates from a generator that is seeded with the state and lives on between
     /// calls, so that the same samples would not give the same text twice. It therefore gets a state that has drawn nothing, which
     /// costs 15 to 120 ms. Greedy search draws nothing.
-    fn renew(&mut self, beam: u8) -> Result<(), AsrError> {
+    fn renew(&mut self, beam: u8) {
         if beam > 1 {
             if self.drawn {
-                self.state = new_state(&self.context, &self.model)?;
+                self.state = None;
             }
             self.drawn = true;
         }
-        Ok(())
+    }
+
+    /// Lets go of a state that was given a far longer context than windows have: the memory that took stays taken otherwise.
+    fn rest(&mut self, context: usize, pass: Pass) {
+        if context > self.context_for(pass) {
+            (self.state, self.drawn) = (None, false);
+        }
     }
 
     /// Copies the window and lengthens it to a second: whisper.cpp ignores audio under 100 ms and aborts the process when
@@ -188,6 +203,7 @@ impl WhisperDecoder {
                 found = beams;
             }
         }
+        self.rest(context, request.pass);
         let Found { start, tokens, mean_logprob } = found;
         if let Told::Withdrawn { unlike } = &mut told {
             *unlike = told::unlike(&text_of(&tokens), &first_said);
@@ -216,14 +232,15 @@ impl WhisperDecoder {
         (beam, context): (u8, usize),
         cancel: &CancelFlag,
     ) -> Result<Found, AsrError> {
-        self.renew(beam)?;
+        self.renew(beam);
         let tags = request.languages.tags();
         let allowed = tags.iter().map(|tag| self.id_of(tag)).collect::<Result<Vec<_>, _>>()?;
         let first = allowed.first().copied().unwrap_or_default();
         let mut parameters = self.parameters(first, request.pass, beam);
         parameters.set_audio_ctx(i32::try_from(context).unwrap_or(0));
         let how = (&allowed[..], self.threads(), most_tokens(self.padded.len()));
-        let start = native::full(&mut self.state, parameters, (&self.padded, before), how, cancel);
+        let (state, samples) = self.at_work()?;
+        let start = native::full(state, parameters, (samples, before), how, cancel);
         let start = start.map_err(|error| {
             if cancel.is_cancelled() { AsrError::Cancelled } else { engine_error("decode the window", &error) }
         })?;
@@ -267,8 +284,7 @@ impl WhisperDecoder {
     ) -> Result<(LanguageTag, Option<Probability>), AsrError> {
         self.read(&[self.context.token_sot()], 0)?;
         // One token was decoded, so row 0 is its row.
-        let logits = self.state.get_logits().map_err(|error| engine_error("read the logits", &error))?;
-        let (language, posterior, _all) = self.likeliest_of(allowed, logits);
+        let (language, posterior, _all) = self.likeliest_of(allowed, self.expected()?);
         Ok((language, posterior))
     }
 
@@ -308,7 +324,7 @@ impl WhisperDecoder {
     /// Has the decoder read `tokens` behind `past` others. A single one is too little work to be shared.
     pub(super) fn read(&mut self, tokens: &[i32], past: usize) -> Result<(), AsrError> {
         let threads = if tokens.len() > 1 { self.threads } else { 1 };
-        self.state.decode(tokens, past, threads).map_err(|error| engine_error("read tokens", &error))
+        self.at_work()?.0.decode(tokens, past, threads).map_err(|error| engine_error("read tokens", &error))
     }
 
     pub(super) fn parameters(&mut self, language_id: i32, pass: Pass, beam: u8) -> FullParams<'static, 'static> {
@@ -344,7 +360,7 @@ impl WhisperDecoder {
         let aligned = self.options.of(pass).align_words;
         let first_special = self.context.token_eot();
         let mut tokens = Vec::new();
-        for segment in self.state.as_iter() {
+        for segment in self.state.iter().flat_map(WhisperState::as_iter) {
             for index in 0..segment.n_tokens() {
                 let Some(token) = segment.get_token(index) else { continue };
                 let data = token.token_data();

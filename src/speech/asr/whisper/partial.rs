@@ -56,7 +56,7 @@ impl WhisperDecoder {
         parameters.set_duration_ms(100);
         parameters.set_audio_ctx(i32::try_from(self.context_for(pass)).unwrap_or(0));
         let threads = self.threads();
-        let (state, samples) = self.at_work();
+        let (state, samples) = self.at_work()?;
         state.full(parameters, samples).map_err(|error| engine_error("prepare the window", &error))?;
         if cancel.is_cancelled() {
             return Err(AsrError::Cancelled);
@@ -82,8 +82,7 @@ impl WhisperDecoder {
             }
             self.read(&[next], past)?;
             past += 1;
-            let logits = self.state().get_logits().map_err(|error| engine_error("read the logits", &error))?;
-            let (token, probability) = most_probable(logits, end);
+            let (token, probability) = most_probable(self.expected()?, end);
             if token == end {
                 break;
             }
