@@ -35,7 +35,7 @@ use vivavoce::{
         language::AllowedLanguages,
         probability::Probability,
         segment::{Segment, Word},
-        time::{SamplePos, SampleRate, Tick, TickSpan},
+        time::{SamplePos, SampleRate, TICKS_PER_SECOND, Tick, TickSpan},
     },
     hearing::{
         service::{Detectors, Hearings, NewHearing, Parts},
@@ -55,7 +55,7 @@ use vivavoce::{
             pool::{Pool, Slots},
             scripted::Scripted,
         },
-        audio::{file::AudioFile, format, level::LevelMeter, resample::Resampler},
+        audio::{crosstalk, file::AudioFile, format, level::LevelMeter, resample::Resampler},
         confidence::{Sound, judge},
         front::{Front, FrontConfig, Heard, HeardUtterance},
         stream::{
@@ -94,6 +94,7 @@ fn main() -> Outcome<()> {
     let vad = vad_cost(&speech, &detectors);
     println!("\neach stage alone                     µs a second of audio   share of a core");
     line("speech detector, stated apart", vad);
+    line("a channel beside one other, compared", compare_cost(&speech)?);
     for case in &cases {
         println!("{}", case.name);
         stages(case, &detectors, &runtime)?;
@@ -310,6 +311,15 @@ fn vad_cost(speech: &[f32], detectors: &Detectors) -> f64 {
         Ok(())
     });
     cost.unwrap_or(f64::NAN)
+}
+
+/// Of two channels that both hear somebody, a second of both.
+fn compare_cost(speech: &[f32]) -> Outcome<f64> {
+    let span = TickSpan::starting(Tick::ZERO, STAGE_SECONDS as u64 * TICKS_PER_SECOND);
+    cost_of(|| {
+        black_box(crosstalk::compare(speech, &speech[160..], Tick::ZERO, span));
+        Ok(())
+    })
 }
 
 fn stages(case: &Case, detectors: &Detectors, runtime: &tokio::runtime::Runtime) -> Outcome<()> {
