@@ -45,18 +45,21 @@ pub(super) fn assemble(tokens: &[Token], language: &LanguageTag, start: Tick, le
     words
 }
 
-/// Whether the same tokens come three times on end, by which a decoder shows that it has lost its way. One token alone may:
-/// `no, no, no`.
+/// Whether the same tokens come again and again on end, by which a decoder shows that it has lost its way: three of them three times,
+/// two of them six times, one of them eight times. People do say `no, no, no`, which is two tokens thrice.
 pub(super) fn repeats(tokens: &[Token]) -> bool {
-    const TIMES: usize = 3;
     let repeated = |length: usize| {
-        tokens.windows(length * TIMES).any(|run| {
+        let times = match length {
+            1 => 8,
+            2 => 6,
+            _ => 3,
+        };
+        tokens.windows(length * times).any(|run| {
             let (unit, rest) = run.split_at(length);
             rest.chunks_exact(length).all(|next| next.iter().map(|t| &t.bytes).eq(unit.iter().map(|t| &t.bytes)))
         })
     };
-    // `no, no, no` is two tokens thrice.
-    (3..=tokens.len() / TIMES).any(repeated)
+    (1..=tokens.len() / 3).any(repeated)
 }
 
 /// A run of tokens that makes one word.
@@ -153,6 +156,22 @@ mod tests {
         let words = assemble(&tokens, &tag("en"), Tick::ZERO, 16_000);
         assert!(words.windows(2).all(|w| w[0].span.end() <= w[1].span.start()));
         assert_eq!(words[2].span.end(), Tick::new(16_000));
+    }
+
+    #[test]
+    fn a_loop_is_told_from_what_people_say_again() {
+        let said = |unit: &[&str], times: usize| {
+            let tokens = unit.iter().map(|text| token(text.as_bytes(), 0.9, 0)).collect::<Vec<_>>();
+            [vec![token(b" So", 0.9, 0)], tokens.repeat(times), vec![token(b" it", 0.9, 0)]].concat()
+        };
+        for (unit, people, loops) in [
+            (&[" na"][..], 7, 8),
+            (&[" no", ","], 5, 6),
+            (&[" I", " did", " not"], 2, 3),
+            (&["a", "b", "c", "d"], 2, 3),
+        ] {
+            assert!(!repeats(&said(unit, people)) && repeats(&said(unit, loops)), "{unit:?}");
+        }
     }
 
     #[test]
