@@ -161,8 +161,8 @@ mod tests {
     #[test]
     fn a_loop_is_told_from_what_people_say_again() {
         let said = |unit: &[&str], times: usize| {
-            let tokens = unit.iter().map(|text| token(text.as_bytes(), 0.9, 0)).collect::<Vec<_>>();
-            [vec![token(b" So", 0.9, 0)], tokens.repeat(times), vec![token(b" it", 0.9, 0)]].concat()
+            let all = [&[" So"][..], &unit.repeat(times), &[" it"]].concat();
+            all.into_iter().map(|text| token(text.as_bytes(), 0.9, 0)).collect::<Vec<_>>()
         };
         for (unit, people, loops) in [
             (&[" na"][..], 7, 8),
