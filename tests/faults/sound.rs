@@ -165,8 +165,15 @@ pub(crate) fn four_spoken(seconds: u64) -> Vec<Voice> {
     (1..=4).zip(spoken.iter().cycle()).map(|(number, voice)| Voice { number, ..voice.clone() }).collect()
 }
 
-/// The same, again and again for so long.
+/// The same, again and again for so long, each time with as long a pause behind it, in which the room hisses: people who said one
+/// thing over and over without a pause would be a decoder that has lost its way.
 pub(crate) fn four_looped(seconds: u64) -> Vec<Voice> {
-    let once = four_spoken(60);
-    once.into_iter().map(|voice| Voice { length: seconds * voice.rate(), ..voice }).collect()
+    let looped = |voice: Voice| {
+        let mut dice = Dice::new(voice.number.into());
+        let spoken = voice.spoken.as_deref().map_or(&[][..], Vec::as_slice);
+        let hiss = (0..spoken.len() / 2).flat_map(|_| ((dice.below(61) as i16) - 30).to_le_bytes());
+        let spoken = Some(Arc::new(spoken.iter().copied().chain(hiss).collect()));
+        Voice { length: seconds * voice.rate(), spoken, ..voice }
+    };
+    four_spoken(60).into_iter().map(looped).collect()
 }

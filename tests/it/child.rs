@@ -325,7 +325,9 @@ async fn a_hearing_whose_engines_are_killed_and_stopped_gets_the_same_text() {
     let speech = Speech::english();
     let mut calm = None;
     for (harm, reason) in [(None, None), (Some("KILL"), Some("killed")), (Some("STOP"), Some("hung"))] {
-        let served = Served::start(&dir.path().join(reason.unwrap_or("calm")), "info");
+        let own = dir.path().join(reason.unwrap_or("calm"));
+        fs::create_dir(&own).unwrap();
+        let served = Served::start(&own, "info");
         wait_until("both workers have a process", || children(served.child.id()).len() == 2);
         let heard = heard(&served, &speech, harm).await;
         assert!(heard.finished.is_some(), "{reason:?}");
