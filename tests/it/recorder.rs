@@ -4,6 +4,7 @@ use std::{
     io::Write,
     process::{Command, Stdio},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::sync::{mpsc, watch};
@@ -11,7 +12,7 @@ use vivavoce::{
     api::{
         grpc::heard::ClientEvent,
         recorder::{
-            self, Captured, RecorderEvent, RuntimeClock,
+            self, Captured, Clock, RecorderEvent, RuntimeClock,
             spool::{Spool, SpoolError},
         },
     },
@@ -75,6 +76,63 @@ async fn a_recorder_that_is_let_go_of_does_not_end_the_input() {
     capture.send(Captured::Interleaved(two.clone())).await.unwrap();
     drop(capture);
     let recorded = recorder::run(parts, how, &mut |_| {}).await.unwrap();
+    let verdict = compare(&server, recorded.hearing.parse().unwrap(), &[one, two].concat(), 1).await;
+    assert!(verdict.texts > 2, "{verdict:?}");
+}
+
+/// Time passes when a test says so.
+#[derive(Debug)]
+struct Paused(mpsc::Sender<(Duration, tokio::sync::oneshot::Sender<()>)>);
+
+#[async_trait::async_trait]
+impl Clock for Paused {
+    async fn pause(&self, length: Duration) {
+        let (over, passed) = tokio::sync::oneshot::channel();
+        self.0.send((length, over)).await.unwrap();
+        let _ended = passed.await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_microphone_is_recorded_on_while_the_server_does_not_know_the_hearing() {
+    let (server, stranger) = (ScriptedServer::start().await, ScriptedServer::start().await);
+    let relay = Relay::start(server.address).await;
+    let folder = tempfile::tempdir().unwrap();
+    let five_seconds = 5 * u64::from(RATE);
+    let (one, two) = (sound(&mut voices(1), five_seconds), sound(&mut voices(2), five_seconds));
+    let (capture, input) = mpsc::channel(8);
+    let spool = Spool::create(&spool_in(folder.path(), u64::MAX), channels(), None, Arc::new(SystemWorld)).unwrap();
+    let (pauses, mut pause) = mpsc::channel(1);
+    let (parts, how) = recorder_of(spool, relay.url(), input, Arc::new(Paused(pauses)));
+    let (heard, mut stored) = watch::channel(0);
+    let recording = tokio::spawn(async move {
+        let mut show = |event: &RecorderEvent<'_>| {
+            if let RecorderEvent::Heard(ClientEvent::Stored { through, .. }) = event {
+                heard.send_replace(*through);
+            }
+        };
+        recorder::run(parts, how, &mut show).await
+    });
+    capture.send(Captured::Interleaved(one.clone())).await.unwrap();
+    tokio::time::timeout(TOO_LONG, stored.wait_for(|through| *through == five_seconds)).await.unwrap().unwrap();
+    // As after an older backup was restored: the hearing is not known, and nobody can say when it will be.
+    relay.lead_to(stranger.address);
+    // The cut itself passes soon; then somebody has to mend something.
+    let mut to_be_mended = async || loop {
+        let (length, over) = tokio::time::timeout(TOO_LONG, pause.recv()).await.unwrap().unwrap();
+        if length >= Duration::from_secs(60) {
+            return over;
+        }
+        over.send(()).unwrap();
+    };
+    let first = to_be_mended().await;
+    capture.send(Captured::Interleaved(two.clone())).await.unwrap();
+    first.send(()).unwrap();
+    let second = to_be_mended().await;
+    relay.lead_to(server.address);
+    second.send(()).unwrap();
+    drop(capture);
+    let recorded = tokio::time::timeout(TOO_LONG, recording).await.unwrap().unwrap().unwrap();
     let verdict = compare(&server, recorded.hearing.parse().unwrap(), &[one, two].concat(), 1).await;
     assert!(verdict.texts > 2, "{verdict:?}");
 }

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Clock, Ending, Recorded, RecorderError, RecorderEvent, RecorderSettings,
+    Clock, Ending, Recorded, RecorderError, RecorderEvent, RecorderSettings, Source,
     backoff::Backoff,
     capture::State,
     keeper::{Keeper, Stock},
@@ -34,6 +34,9 @@ const MESSAGE: usize = 48 << 10;
 /// How often in a row a server may call a stream invalid before its word is taken. Once may be a message that was damaged on
 /// its way, which the checksum found.
 const INVALID: u32 = 3;
+
+/// How soon a recorder tries again what does not pass by itself, as long as somebody speaks.
+const TO_BE_MENDED: Duration = Duration::from_secs(60);
 
 type Show<'a> = &'a mut (dyn FnMut(&RecorderEvent<'_>) + Send);
 
@@ -374,6 +377,11 @@ impl Driver {
         }
     }
 
+    /// Whether people speak who cannot be asked to say it again, into a hearing that is open.
+    fn captures(&self) -> bool {
+        self.settings.source == Source::Live && self.bound.is_some() && !self.over
+    }
+
     /// How long to wait at least where the error may pass by itself.
     fn passes(&mut self, error: &RecorderError) -> Option<Duration> {
         match error {
@@ -392,6 +400,18 @@ impl Driver {
                     Some(Duration::ZERO)
                 }
                 FaultKind::Conflict if is_taken_over(error) => Some(Duration::ZERO),
+                // Somebody has to mend it. Meanwhile what is said is kept here. A hearing that was closed is in conflict: that was a
+                // person's decision.
+                FaultKind::Invalid
+                | FaultKind::NotFound
+                | FaultKind::AlreadyExists
+                | FaultKind::Unauthenticated
+                | FaultKind::Forbidden
+                | FaultKind::Unimplemented
+                    if self.captures() =>
+                {
+                    Some(TO_BE_MENDED)
+                }
                 FaultKind::Invalid
                 | FaultKind::NotFound
                 | FaultKind::AlreadyExists
@@ -400,6 +420,8 @@ impl Driver {
                 | FaultKind::Forbidden
                 | FaultKind::Unimplemented => None,
             },
+            // A disk that is full, or away: what is captured meanwhile is noted as missing, and no order is forgotten.
+            RecorderError::Spool(SpoolError::Io { .. }) if self.captures() => Some(TO_BE_MENDED),
             RecorderError::Spool(_)
             | RecorderError::Session(_)
             | RecorderError::Audio { .. }

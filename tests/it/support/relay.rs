@@ -91,6 +91,12 @@ impl Relay {
         std::mem::take(&mut state.running).cancel();
     }
 
+    /// Cuts what runs, and brings the next connections to another server.
+    pub(crate) fn lead_to(&self, server: SocketAddr) {
+        self.state.lock().unwrap().server = server;
+        self.cut(false);
+    }
+
     /// Lets connections through again.
     pub(crate) fn up(&self) {
         self.state.lock().unwrap().down = false;

@@ -21,9 +21,14 @@ impl Spool {
     /// What the disk says.
     pub fn order(&mut self, order: &Heard) -> Result<(), SpoolError> {
         let Some(lane) = self.header.channels.iter().position(|c| c.id == order.channel) else { return Ok(()) };
-        self.header.orders.push(order.clone());
-        self.save()?;
+        // From now on nothing of it is written, whatever the disk says to the rest.
         self.classes[lane].set(order.first, order.end, order.class);
+        self.header.orders.push(order.clone());
+        if let Err(error) = self.save() {
+            // It is asked for again.
+            self.header.orders.pop();
+            return Err(error);
+        }
         self.carry_out(lane)
     }
 
