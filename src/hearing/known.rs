@@ -1,6 +1,6 @@
 //! What the record says of the channels of a hearing: where a listener begins, and what is there already.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use super::live::parts::Known;
 use crate::{
@@ -44,6 +44,26 @@ impl Reading {
     fn destroyed(&mut self, span: Span) {
         let before = self.settled.iter().copied().filter(|at| *at <= span.start()).max();
         self.known.start = self.known.start.min(before.unwrap_or_default());
+        self.stand_behind(span);
+    }
+
+    /// What was said behind destroyed audio and has its text keeps it: heard anew from the end of a hole on, it would be cut
+    /// elsewhere and be there twice. The record tells it to every later listener alike, since texts that came later are not
+    /// among these.
+    fn stand_behind(&mut self, hole: Span) {
+        let before: Vec<Span> = self.known.stands.iter().filter(|s| s.start() < hole.start()).copied().collect();
+        let texts = &self.known.segments;
+        let kept = before.into_iter().filter_map(|stand| {
+            // Up to the last text before the hole, where it was dug into.
+            let within = texts.range(stand.start()..stand.end()).map(|(_, (end, _))| *end);
+            let end = within.filter(|end| *end <= hole.start()).max()?;
+            Span::new(stand.start(), end)
+        });
+        let mut stands: VecDeque<Span> = kept.collect();
+        let behind = texts.range(hole.end()..).map(|(_, (end, _))| *end).max();
+        let first = texts.range(hole.end()..).next().map(|(start, _)| *start);
+        stands.extend(first.zip(behind).and_then(|(first, end)| Span::new(first, end)));
+        self.known.stands = stands;
     }
 }
 
@@ -92,6 +112,7 @@ pub(super) fn known_of(channels: &[ChannelSetup], entries: &[Entry]) -> HashMap<
         let start = known.start;
         known.cuts.retain(|cut| *cut > start);
         known.ends.sort_unstable();
+        known.stands.retain(|stand| stand.end() > start);
         // By way of ticks a segment may begin a sample before the cut that it follows.
         let first = channel.format.rate.sample_at(channel.format.rate.tick_of(start));
         known.segments.retain(|segment, _| *segment >= first);

@@ -36,7 +36,7 @@ use super::{
 use crate::{
     domain::{
         actor::{Actor, ActorKind, Purpose},
-        change::Change,
+        change::{Change, IntervalClass},
         channel::ChannelSetup,
         id::{ChannelId, HearingId},
         interval::Classes,
@@ -270,11 +270,24 @@ impl Sitting {
             for (first_sample, end) in plan.intervals {
                 let (channel, class, order) = (route.setup.id, request.class, Some(request.order.clone()));
                 let began = Change::IntervalBegan { channel, first_sample, class, end, order };
-                append(parts, self.hearing, began.clone(), by, Purpose::Alteration).await?;
-                route.gate.set(first_sample, end, class);
                 placed.changes.push(began);
+                // What must not be stored or seen is not from here on, on every channel, whether or not the record can take it. What
+                // may be again, only when the record has it.
+                if class != IntervalClass::Open {
+                    route.gate.set(first_sample, end, class);
+                }
             }
             route.gate.owe(plan.destroy.into_iter().map(|span| (span, request.class)));
+        }
+        for began in &placed.changes {
+            append(parts, self.hearing, began.clone(), by, Purpose::Alteration).await?;
+        }
+        for began in &placed.changes {
+            if let Change::IntervalBegan { channel, first_sample, end, class: IntervalClass::Open, .. } = began
+                && let Some(route) = routes.iter().find(|route| route.setup.id == *channel)
+            {
+                route.gate.set(*first_sample, *end, IntervalClass::Open);
+            }
         }
         for route in &routes {
             placed.changes.extend(self.destroy(parts, route).await?);

@@ -407,3 +407,75 @@ async fn what_stands_beside_what_is_destroyed_keeps_its_text_to_the_sample() {
     let accounts = accounts(&hearings, hearing).await;
     assert_eq!(accounts, [(0, ordered, Account::Speech), (ordered, 40 * 16_000, Account::OffRecord)]);
 }
+
+/// So many loud stretches of a second and a half, two and a half seconds apart: each is an utterance.
+fn utterances(count: usize) -> Vec<u8> {
+    let sample = |n: usize| if n % 64_000 < 24_000 { 30_000_i16 } else { 0 };
+    (0..count * 64_000).flat_map(|n| sample(n).to_le_bytes()).collect()
+}
+
+async fn spans(hearings: &Hearings, hearing: HearingId) -> Vec<(u64, u64)> {
+    let texts = segments(hearings, hearing).await;
+    let mut spans: Vec<_> = texts.iter().map(|text| (text.0, text.1)).collect();
+    spans.sort_unstable();
+    spans
+}
+
+#[tokio::test]
+async fn what_was_said_behind_a_late_order_keeps_its_text_and_is_not_there_twice() {
+    for moment in [Moment::Spoken, Moment::Ended, Moment::Closed] {
+        let folder = TempDir::new().unwrap();
+        let hearing = {
+            let hearings = hearings(&folder);
+            let hearing = opened(&hearings).await;
+            let mut stream = hearings.stream(hearing, "", by()).await.unwrap();
+            stream.audio.audio(1, None, &utterances(5)).await.unwrap();
+            let before = {
+                stream.channels[0].settled.wait_for(|at| at.index() > 4 * 64_000 + 30_000).await.unwrap();
+                spans(&hearings, hearing).await
+            };
+            assert_eq!(before.len(), 5);
+            // Amid the second utterance, at samples at which no frame begins; then amid the fourth.
+            let late = |from, to| request(at(from), Some(to), IntervalClass::OffRecord);
+            if moment == Moment::Spoken {
+                order(&hearings, hearing, late(70_003, 75_001)).await;
+                order(&hearings, hearing, late(200_003, 205_001)).await;
+            }
+            stream.audio.audio(1, None, &utterances(2)).await.unwrap();
+            let end = stream.audio.finish().await.unwrap()[0].1;
+            stream.channels[0].settled.wait_for(|at| *at >= end).await.unwrap();
+            if moment == Moment::Ended {
+                order(&hearings, hearing, late(70_003, 75_001)).await;
+                order(&hearings, hearing, late(200_003, 205_001)).await;
+            }
+            if moment == Moment::Spoken {
+                // A service that begins anew hears what it heard.
+                crash(&hearings, hearing).await;
+            } else {
+                hearings.close(hearing, by()).await.unwrap();
+            }
+            if moment == Moment::Closed {
+                order(&hearings, hearing, late(70_003, 75_001)).await;
+                order(&hearings, hearing, late(200_003, 205_001)).await;
+            }
+            hearing
+        };
+        let hearings = hearings(&folder);
+        hearings.recover().await.unwrap();
+        if moment == Moment::Spoken {
+            hearings.close(hearing, by()).await.unwrap();
+        }
+        let after = spans(&hearings, hearing).await;
+        assert!(after.windows(2).all(|w| w[0].1 <= w[1].0), "{moment:?}: a text twice: {after:?}");
+        assert!(after.iter().all(|(from, to)| {
+            [(70_003, 75_001), (200_003, 205_001)].iter().all(|(gone, end)| to <= gone || end <= from)
+        }));
+        // Seven, two of them in two parts.
+        assert_eq!(after.len(), 9, "{moment:?}: {after:?}");
+        for untouched in [0, 2, 4, 5, 6] {
+            let spoken = untouched * 64_000..untouched * 64_000 + 24_000;
+            let there = after.iter().filter(|(from, to)| *from <= spoken.start.max(1) && spoken.end <= *to).count();
+            assert_eq!(there, 1, "{moment:?}, utterance {untouched}: {after:?}");
+        }
+    }
+}
