@@ -149,7 +149,8 @@ fn fetch() {
 /// Memory that a process holds, kB.
 pub(crate) fn resident_kb(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    // One that has just ended holds nothing.
+    let Some(line) = status.lines().find_map(|line| line.strip_prefix("VmRSS:")) else { return 0 };
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 

@@ -9,7 +9,6 @@ use std::{
 };
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
-use tonic::Code;
 use vivavoce::api::grpc::pb;
 
 use crate::{
@@ -37,15 +36,7 @@ pub(crate) async fn run(scale: Scale) -> Tally {
         let seed = scale.seed ^ case;
         tally.case("phrases off the record and muted", format!("phrase {case}"), not_recorded(seed)).await;
     }
-    let (tell, told) = tokio::sync::oneshot::channel();
-    let late = late(scale.seed, tell);
-    let mut of_late = Tally::default();
-    of_late.case("phrases before a late order", "the late order".to_owned(), late).await;
-    if told.await == Ok(false) {
-        tally.note("late orders are answered as not built: NOT TRIED");
-    } else {
-        tally.merge(of_late);
-    }
+    tally.case("phrases before a late order", "the late order".to_owned(), late(scale.seed)).await;
     let (tell, told) = tokio::sync::oneshot::channel();
     tally.case("core files of the program", "the core file".to_owned(), async { no_core_file(tell) }).await;
     if told.await == Ok(false) {
@@ -112,18 +103,11 @@ async fn not_recorded(seed: u64) {
 }
 
 /// The order comes when the phrase is stored and has its text. Tells whether the server takes such orders.
-async fn late(seed: u64, tell: tokio::sync::oneshot::Sender<bool>) {
+async fn late(seed: u64) {
     let mut trial = Trial::new(seed ^ 5, [vec![(8, 11)], vec![(20, 20)]]).await;
     let left = trial.recorder.stream(trial.served.address, Until::Acknowledged(2 * 18 * 16_000)).await;
     assert!(matches!(left, Left::Reached), "{left:?}");
-    match trial.order(1, pb::IntervalClass::OffRecord).await {
-        Err(status) if status.code() == Code::Unimplemented => {
-            let _told = tell.send(false);
-            return;
-        }
-        taken => taken.unwrap(),
-    }
-    let _told = tell.send(true);
+    trial.order(1, pb::IntervalClass::OffRecord).await.unwrap();
     // What it heard of it is gone from the record; it may not expect to see it again.
     trial.recorder.texts.retain(|_, text| !text.text.contains(WORD));
     let (hearing, voice) = (trial.recorder.hearing.clone(), trial.recorder.voices[0].clone());

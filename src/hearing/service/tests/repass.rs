@@ -1,6 +1,9 @@
 //! Closed hearings heard once more: what is proposed, and who goes before it.
 
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{
+    atomic::AtomicBool,
+    mpsc::{Receiver, sync_channel},
+};
 
 use tokio::sync::mpsc;
 
@@ -13,7 +16,7 @@ use crate::{
     domain::id::SegmentId,
     hearing::repass::{Progress, RePass, RePassed, SecondEngine, SecondEngines},
     speech::{
-        asr::scripted::Pace,
+        asr::AsrError,
         profile::{ProfileName, patient},
         stream::endpoint::EndpointRule,
     },
@@ -46,20 +49,26 @@ fn hearing_twice(folder: &TempDir, word: &str) -> Arc<Hearings> {
     hearings
 }
 
-/// The same with a second engine that takes an hour for a second until `Pace` says otherwise, and tells when it begins.
-fn hearing_slowly(folder: &TempDir) -> (Arc<Hearings>, Arc<Pace>, Receiver<()>) {
+/// The same with a second engine that takes an hour until it is no longer slow, and tells when it begins.
+fn hearing_slowly(folder: &TempDir) -> (Arc<Hearings>, Arc<AtomicBool>, Receiver<()>) {
     let (begun, begins) = sync_channel(1);
-    let pace = Arc::new(Pace::default());
-    pace.set(std::time::Duration::from_secs(3_600));
-    let inner = Scripted::new(&["well", "no"]).paced(Arc::clone(&pace));
+    let slow = Arc::new(AtomicBool::new(true));
+    let is_slow = Arc::clone(&slow);
     let mut hearings = hearings(folder);
-    let slow = through(inner, move |decoder, request, cancel| {
+    let engine = through(Scripted::new(&["well", "no"]), move |decoder, request, cancel| {
+        // Before anybody is told that it has begun.
+        let waits = is_slow.load(Ordering::SeqCst);
         // Whoever waits for it takes it once.
         let _told = begun.try_send(());
+        if waits {
+            let cancelled = cancel.wait(std::time::Duration::from_secs(3_600));
+            assert!(cancelled, "nobody gave it up");
+            return Err(AsrError::Cancelled);
+        }
         decoder.decode(request, cancel)
     });
-    Arc::get_mut(&mut hearings).unwrap().second = Some(second(slow, EndpointConfig::default()));
-    (hearings, pace, begins)
+    Arc::get_mut(&mut hearings).unwrap().second = Some(second(engine, EndpointConfig::default()));
+    (hearings, slow, begins)
 }
 
 /// A closed hearing of two utterances, with its token.
@@ -190,7 +199,7 @@ async fn an_order_that_destroys_samples_destroys_what_was_proposed_for_them() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_re_pass_makes_way_for_an_order_and_goes_on_behind_it() {
     let folder = TempDir::new().unwrap();
-    let (hearings, pace, begins) = hearing_slowly(&folder);
+    let (hearings, slow, begins) = hearing_slowly(&folder);
     let (hearing, _) = closed(&hearings).await;
     let running = tokio::spawn({
         let hearings = Arc::clone(&hearings);
@@ -200,7 +209,7 @@ async fn a_re_pass_makes_way_for_an_order_and_goes_on_behind_it() {
     let refused = repassed(&hearings, hearing).await.unwrap_err();
     assert!(matches!(refused, HearingError::NoProposals { .. }), "one at a time: {refused}");
     // The decode that is under way would take an hour and more.
-    pace.set(std::time::Duration::ZERO);
+    slow.store(false, Ordering::SeqCst);
     let ordered = order(&hearings, hearing, request(at(0), Some(BETWEEN), IntervalClass::OffRecord));
     tokio::time::timeout(std::time::Duration::from_secs(60), ordered).await.unwrap();
     let done = running.await.unwrap().unwrap();
@@ -213,7 +222,7 @@ async fn a_re_pass_makes_way_for_an_order_and_goes_on_behind_it() {
 async fn a_re_pass_ends_with_the_service_and_with_who_asked_and_can_be_asked_for_again() {
     let folder = TempDir::new().unwrap();
     let hearing = {
-        let (hearings, _pace, begins) = hearing_slowly(&folder);
+        let (hearings, _slow, begins) = hearing_slowly(&folder);
         let (hearing, _) = closed(&hearings).await;
         let (tell, told) = mpsc::channel::<Progress>(8);
         let asked = tokio::spawn({
