@@ -437,6 +437,7 @@ fn hypothesis(heard: &HeardUtterance) -> Outcome<Hypothesis> {
         no_speech: Probability::clamped(0.1),
         mean_logprob: -0.3,
         told: Told::Nothing,
+        then: Vec::new(),
         posteriors: Vec::new(),
     })
 }

@@ -60,6 +60,9 @@ pub struct Hypothesis {
     pub mean_logprob: f32,
     /// What became of what the decoder was told.
     pub told: Told,
+    /// What was said behind this window in other languages, in order, where the engine was given all of it as one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub then: Vec<Self>,
 }
 
 impl Hypothesis {

@@ -189,7 +189,7 @@ impl Offline {
             progress(block.first_frame);
             // Enough to keep every thread busy, and no more audio in memory than that.
             while decoding.len() > self.pool.workers() * 2 {
-                segments.push(self.gather(hearing, &mut lanes, decoding.remove(0))?);
+                segments.extend(self.gather(hearing, &mut lanes, decoding.remove(0))?);
             }
         }
         for (index, lane) in lanes.iter_mut().enumerate() {
@@ -197,7 +197,7 @@ impl Offline {
         }
         self.decode(&lanes, ears.ready(true), &mut decoding);
         for utterance in decoding {
-            segments.push(self.gather(hearing, &mut lanes, utterance)?);
+            segments.extend(self.gather(hearing, &mut lanes, utterance)?);
         }
         let transcript = Transcript::from_entries(hearing, &self.entries(&recording.name, &lanes, segments))?;
         Ok(Transcribed { transcript, notes: file.notes().to_vec() })
@@ -280,8 +280,8 @@ impl Offline {
         answer
     }
 
-    /// The segment of an utterance. As in a stream, what cannot be decoded is kept without words, and flagged.
-    fn gather(&self, hearing: HearingId, lanes: &mut [Lane], decoding: Decoding) -> Result<Segment, HearingError> {
+    /// The segments of an utterance. As in a stream, what cannot be decoded is kept without words, and flagged.
+    fn gather(&self, hearing: HearingId, lanes: &mut [Lane], decoding: Decoding) -> Result<Vec<Segment>, HearingError> {
         let Decoding { lane, heard, around, answer } = decoding;
         let Lane { setup, spoken, .. } = &mut lanes[lane];
         let received = |answer: Answer| answer.recv().unwrap_or(Err(AsrError::WorkerGone));
@@ -296,7 +296,9 @@ impl Offline {
         }
         let mut hypothesis = match outcome {
             Ok(hypothesis) => hypothesis,
-            Err(error @ (AsrError::Cancelled | AsrError::WorkerGone)) => return Err(error.into()),
+            Err(error @ (AsrError::Cancelled | AsrError::WorkerGone | AsrError::ProcessNotStarted { .. })) => {
+                return Err(error.into());
+            }
             Err(error) => {
                 tracing::error!(%error, "an utterance could not be decoded; it is kept without words");
                 compose::wordless(&heard, setup)
@@ -305,18 +307,20 @@ impl Offline {
         if let Some(settled) = &settled {
             settled.tell(&mut hypothesis);
         }
-        let mut segment = {
+        let mut segments = {
             let (info, glossary) = (self.recognizer.info(Pass::Final), self.glossary.as_deref());
-            compose::segment(hearing, setup, &heard, hypothesis, info, glossary)
+            compose::segments(hearing, setup, &heard, hypothesis, info, glossary)
         };
-        if let Some(settled) = settled {
-            settled.note(&mut segment);
+        if let Some((settled, first)) = settled.zip(segments.first_mut()) {
+            settled.note(first);
         }
-        *spoken = Some(Spoken { language: segment.language.clone(), leaning: segment.leaning.clone() });
-        if let [own, others @ ..] = around.as_slice() {
-            label(&mut segment, own, others, || (self.detectors)());
+        for segment in &mut segments {
+            *spoken = Some(Spoken { language: segment.language.clone(), leaning: segment.leaning.clone() });
+            if let [own, others @ ..] = around.as_slice() {
+                label(segment, own, others, || (self.detectors)());
+            }
         }
-        Ok(segment)
+        Ok(segments)
     }
 
     /// The record that a hearing with this text would have.

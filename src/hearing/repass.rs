@@ -18,6 +18,7 @@ use super::{
     live::{
         compose,
         journal::Reading,
+        lead,
         neighbours::{Neighbour, Neighbours},
         parts::{Ending, Known},
     },
@@ -39,7 +40,7 @@ use crate::{
     },
     speech::{
         asr::{
-            AsrError, CancelFlag, Lead, Pass, Recognizer,
+            AsrError, CancelFlag, Pass, Recognizer,
             pool::{Job, Pool, Urgency},
         },
         front::{Front, FrontConfig, Heard, HeardUtterance},
@@ -380,7 +381,13 @@ impl<'a> Run<'a> {
         heard: &HeardUtterance,
         hypothesis: Hypothesis,
     ) -> Result<(), HearingError> {
-        let mut segment = compose::segment(self.hearing, lane.setup, heard, hypothesis, &self.done.engine, None);
+        for segment in compose::segments(self.hearing, lane.setup, heard, hypothesis, &self.done.engine, None) {
+            self.propose_segment(lane, segment).await?;
+        }
+        Ok(())
+    }
+
+    async fn propose_segment(&mut self, lane: &mut Lane<'_>, mut segment: Segment) -> Result<(), HearingError> {
         let Difference { replaces, stand, changed } = difference(lane.texts, &segment);
         segment.id = proposals::identity(self.hearing, &segment);
         if changed > 0 && lane.proposed.contains(&segment.id) {
@@ -410,7 +417,7 @@ impl<'a> Run<'a> {
             start: heard.utterance.span.start(),
             languages: setup.languages.clone(),
             pass: Pass::Final,
-            lead: Lead::default(),
+            lead: lead::of(None, setup, &heard.utterance),
             urgency: Urgency::Late,
             cancel: given_up.0.clone(),
             // It holds one answer, and one comes.

@@ -7,7 +7,7 @@ use crate::{
     domain::{
         audio::{AudioFormat, Encoding},
         probability::Probability,
-        time::{SamplePos, SampleRate, Tick},
+        time::{SamplePos, SampleRate, Tick, TickSpan},
     },
     speech::{
         audio::{
@@ -47,6 +47,31 @@ pub struct HeardUtterance {
     pub level: LevelSummary,
     /// Where audio is missing beside it.
     pub missing: Missing,
+}
+
+impl HeardUtterance {
+    /// The part of it that stands in `span`, which begins and ends with frames of its own or where it does.
+    #[must_use]
+    pub fn part(&self, span: TickSpan) -> Self {
+        let Self { utterance, level, missing } = self;
+        let whole = utterance.span;
+        let offset = |at: Tick| usize::try_from(at.since(whole.start())).unwrap_or(usize::MAX);
+        let (from, to) = (offset(span.start()), offset(span.end()).min(utterance.samples.len()));
+        let frames = (from / FRAME).min(utterance.speech.len())..to.div_ceil(FRAME).min(utterance.speech.len());
+        Self {
+            utterance: Utterance {
+                span,
+                samples: utterance.samples[from.min(to)..to].to_vec(),
+                speech: utterance.speech[frames].to_vec(),
+                reason: utterance.reason,
+            },
+            level: *level,
+            missing: Missing {
+                before: missing.before.filter(|_| span.start() == whole.start()),
+                after: missing.after.filter(|_| span.end() == whole.end()),
+            },
+        }
+    }
 }
 
 /// Where audio is missing beside an utterance, if it is.

@@ -10,4 +10,5 @@ pub mod spoken;
 pub mod stream;
 pub mod timing;
 pub mod together;
+pub mod turns;
 pub mod vad;

@@ -102,6 +102,7 @@ mod tests {
             no_speech: Probability::ZERO,
             mean_logprob: 0.0,
             told: Told::Nothing,
+            then: Vec::new(),
             posteriors: Vec::new(),
         }
     }

@@ -23,8 +23,25 @@ use crate::{
     text::normalize::fold,
 };
 
+/// The segments of an utterance, one for each language it is in, in order.
+pub(crate) fn segments(
+    hearing: HearingId,
+    channel: &ChannelSetup,
+    heard: &HeardUtterance,
+    mut hypothesis: Hypothesis,
+    engine: &EngineInfo,
+    glossary: Option<&Glossary>,
+) -> Vec<Segment> {
+    let then = std::mem::take(&mut hypothesis.then);
+    if then.is_empty() {
+        return vec![segment(hearing, channel, heard, hypothesis, engine, glossary)];
+    }
+    let passages = std::iter::once(hypothesis).chain(then);
+    passages.map(|h| segment(hearing, channel, &heard.part(h.window), h, engine, glossary)).collect()
+}
+
 /// The segment of an utterance: word times laid on the speech, doubts flagged.
-pub(crate) fn segment(
+fn segment(
     hearing: HearingId,
     channel: &ChannelSetup,
     heard: &HeardUtterance,
@@ -69,20 +86,30 @@ pub(crate) fn segment(
     }
 }
 
-/// Says of a segment what was committed while it was said, where its text does not begin with it; where it is quite another, that is a
-/// doubt. Only where the service kept up is there anything to say: neither the words nor whether captions show them depend on it.
-pub(super) fn hold_against(committed: &[HeardWord], segment: &mut Segment) {
-    segment.replaced = replaced(committed, segment);
+/// Says of an utterance's first segment what was committed while it was said, where the text does not begin with it; where it is quite
+/// another, that is a doubt. Only where the service kept up is there anything to say: neither the words nor whether captions show
+/// them depend on it.
+pub(super) fn hold_against(committed: &[HeardWord], segments: &mut [Segment]) {
+    let replaced = replaced(committed, segments);
     let shown: Vec<&str> = committed.iter().map(|w| w.text.as_str()).collect();
-    let stands: Vec<&str> = segment.words.iter().map(|w| w.text.as_str()).collect();
-    segment.flags.extend(disagreement(&shown, &stands));
+    let stands: Vec<&str> = words_of(segments).collect();
+    let mut doubt = disagreement(&shown, &stands);
+    let Some(first) = segments.first_mut() else { return };
+    first.replaced = replaced;
+    // It is of all words, which the first segment may not have.
+    doubt.iter_mut().for_each(|flag| flag.words.end = flag.words.end.min(first.words.len()));
+    first.flags.extend(doubt);
+}
+
+fn words_of(segments: &[Segment]) -> impl Iterator<Item = &str> {
+    segments.iter().flat_map(|s| &s.words).map(|w| w.text.as_str())
 }
 
 /// What was committed while an utterance was said, where the text is another; `None` where the text begins with it.
-fn replaced(committed: &[HeardWord], segment: &Segment) -> Option<String> {
+fn replaced(committed: &[HeardWord], segments: &[Segment]) -> Option<String> {
     let letters = |words: &mut dyn Iterator<Item = &str>| words.map(fold).collect::<String>();
     let shown = letters(&mut committed.iter().map(|w| w.text.as_str()));
-    let stands = letters(&mut segment.words.iter().map(|w| w.text.as_str()));
+    let stands = letters(&mut words_of(segments));
     (!stands.starts_with(&shown)).then(|| join(committed.iter().map(|w| (w.text.as_str(), w.spaced))))
 }
 
@@ -97,6 +124,7 @@ pub(crate) fn wordless(heard: &HeardUtterance, channel: &ChannelSetup) -> Hypoth
         no_speech: Probability::ZERO,
         mean_logprob: 0.0,
         told: Told::Nothing,
+        then: Vec::new(),
         posteriors: Vec::new(),
     }
 }

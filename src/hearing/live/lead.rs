@@ -5,6 +5,7 @@ use crate::{
     speech::{
         asr::Lead,
         stream::session::Utterance,
+        turns,
         vad::{FRAME, thresholds},
     },
 };
@@ -15,9 +16,16 @@ const LEAST_SPEECH: f64 = 0.5;
 /// The same for the share of the utterance that is speech.
 const LEAST_SHARE: f64 = 0.15;
 
-/// The glossary's terms, where the channel may speak their language and somebody speaks long enough. A function of the samples and of
-/// the configuration, so that whoever decodes the utterance again tells the same.
+/// The glossary's terms, where the channel may speak their language and somebody speaks long enough; and where somebody may have
+/// gone on in another of its languages. A function of the samples and of the configuration, so that whoever decodes the
+/// utterance again tells the same.
 pub(crate) fn of(glossary: Option<&Glossary>, channel: &ChannelSetup, utterance: &Utterance) -> Lead {
+    let several = channel.languages.given().is_none();
+    let pauses = if several { turns::pauses(&utterance.speech) } else { Vec::new() };
+    Lead { pauses, ..terms(glossary, channel, utterance) }
+}
+
+fn terms(glossary: Option<&Glossary>, channel: &ChannelSetup, utterance: &Utterance) -> Lead {
     let Some(glossary) = glossary.filter(|_| is_spoken(&utterance.speech)) else { return Lead::NOTHING };
     let known = |language| channel.languages.tags().iter().find(|tag| tag.primary() == language);
     let language = match glossary.language() {

@@ -129,7 +129,9 @@ impl Listener {
             // Before the edge is looked at: nothing comes after it is told.
             let ending = *self.parts.ending.borrow_and_update();
             let edge = self.edge();
-            if self.pending.len() < MAX_PENDING && self.position < edge {
+            if let Some(stand) = self.known.stands.pop_front_if(|stand| stand.start() <= self.position) {
+                self.pass_over(stand).await?;
+            } else if self.pending.len() < MAX_PENDING && self.position < edge {
                 self.hear(edge).await?;
             } else if self.known.cuts.front().is_some_and(|cut| *cut <= self.position) {
                 self.known.cuts.pop_front();
@@ -151,14 +153,26 @@ impl Listener {
         }
     }
 
-    /// Up to where may be read on: the next cut, or the end of what is on disk.
+    /// Up to where may be read on: the next cut, texts that stand, or the end of what is on disk.
     fn edge(&mut self) -> SamplePos {
         // In this order: an end of input is told before anything behind it is on disk.
         let durable = *self.parts.durable.borrow();
         while let Ok(cut) = self.parts.cuts.try_recv() {
             self.learn(cut);
         }
-        self.known.cuts.front().map_or(durable, |cut| durable.min(*cut))
+        let ahead = [self.known.cuts.front().copied(), self.known.stands.front().map(|stand| stand.start())];
+        ahead.into_iter().flatten().fold(durable, SamplePos::min)
+    }
+
+    /// Goes on behind texts that stand.
+    async fn pass_over(&mut self, stand: Span) -> Result<(), HearingError> {
+        if stand.end() > self.position {
+            self.cut().await?;
+            (self.position, self.fresh_at) = (stand.end(), stand.end());
+            self.front = fresh(&self.parts, self.position)?;
+            self.class = None;
+        }
+        Ok(())
     }
 
     /// An end of input that the record holds. One that was read from the record is told once more.
@@ -318,24 +332,20 @@ impl Listener {
     fn decode_final(&mut self, heard: HeardUtterance) {
         self.decodes.give_up_partial();
         let span = self.parts.setup.format.rate.span_at(heard.utterance.span);
-        let known = self.known.segments.get(&span.start());
-        if known.is_some_and(|(end, _)| *end == span.end()) {
+        if self.known.holds(span) {
             // Heard before: its text is in the record.
             return;
         }
-        // Where what followed was destroyed, an utterance may end elsewhere than it did.
-        let revises = known.is_some();
         let (committed, ahead) = (self.text.take(), self.ahead.take());
         if let Some(ahead) = ahead.filter(|ahead| ahead.is_of(heard.utterance.span)) {
-            if let Some((number, outcome)) = self.pending.push_ahead((heard, committed), self.fresh_at, revises, ahead)
-            {
+            if let Some((number, outcome)) = self.pending.push_ahead((heard, committed), self.fresh_at, ahead) {
                 self.decodes.give(number, outcome);
             }
             return;
         }
         let (cancel, behind) = (CancelFlag::default(), !self.is_within(BEHIND_SECONDS));
         self.decodes.whole(&heard.utterance, None, self.pending.next_number(), behind, cancel.clone());
-        self.pending.push((heard, committed), self.fresh_at, revises, cancel);
+        self.pending.push((heard, committed), self.fresh_at, cancel);
     }
 
     async fn on_outcome(&mut self, outcome: Outcome) -> Result<(), HearingError> {
@@ -389,6 +399,12 @@ impl Listener {
         let Some(pending) = self.pending.get_mut(number) else { return Ok(()) };
         match result {
             Err(error @ (AsrError::Cancelled | AsrError::WorkerGone)) => return Err(error.into()),
+            Err(error @ AsrError::ProcessNotStarted { .. }) => {
+                // No fault of the utterance: it waits for an engine, and all behind it. Each try waits longer.
+                tracing::warn!(%error, "an utterance waits for its text");
+                let settled = pending.settled.as_ref();
+                self.decodes.whole(&pending.heard.utterance, settled, number, behind, pending.cancel.clone());
+            }
             Err(error) if !pending.retried && error.may_pass() => {
                 tracing::warn!(%error, "an utterance could not be decoded; it is tried once more");
                 pending.retried = true;

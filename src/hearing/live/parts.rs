@@ -10,8 +10,13 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use super::{LiveEvent, gate::Gate, neighbours::Neighbourhood};
 use crate::{
     domain::{
-        alarm::Alarm, channel::ChannelSetup, glossary::Glossary, id::HearingId, load::LoadStep, segment::Segment,
-        time::SamplePos,
+        alarm::Alarm,
+        channel::ChannelSetup,
+        glossary::Glossary,
+        id::HearingId,
+        load::LoadStep,
+        segment::Segment,
+        time::{SamplePos, Span},
     },
     hearing::{load::Backlog, service::Detectors, world::World},
     record::{media::reader::JournalPlace, store::RecordStore},
@@ -108,6 +113,8 @@ pub(in crate::hearing) struct Known {
     pub(in crate::hearing) cuts: VecDeque<SamplePos>,
     /// Where utterances with text begin, where they end, and what they are in.
     pub(in crate::hearing) segments: BTreeMap<SamplePos, (SamplePos, Spoken)>,
+    /// What is not to be heard anew: behind destroyed audio, from the first text that stands to the last.
+    pub(in crate::hearing) stands: VecDeque<Span>,
     /// How far the record says that audio is stored.
     pub(in crate::hearing) recorded: SamplePos,
     /// Every end of input, in ascending order.
@@ -119,6 +126,18 @@ pub(in crate::hearing) struct Known {
 }
 
 impl Known {
+    /// Whether the texts of all that was said in `span` are there: one, or one for each language it was in.
+    pub(super) fn holds(&self, span: Span) -> bool {
+        let mut at = span.start();
+        while at < span.end() {
+            match self.segments.get(&at) {
+                Some((end, _)) if *end > at => at = *end,
+                _ => return false,
+            }
+        }
+        at == span.end()
+    }
+
     /// The last end of input.
     pub(super) fn last_cut(&self) -> SamplePos {
         self.cuts.back().copied().unwrap_or(self.start)

@@ -26,8 +26,6 @@ pub(super) struct Pending {
     pub(super) since: SamplePos,
     /// What language it is taken to be in, once that is settled.
     pub(super) settled: Option<Settled>,
-    /// Whether the record holds a text of it that ends elsewhere.
-    pub(super) revises: bool,
     pub(super) cancel: CancelFlag,
     /// What was committed of it while it was said.
     pub(super) committed: Vec<HeardWord>,
@@ -110,7 +108,6 @@ impl Queue {
         &mut self,
         (heard, committed): (HeardUtterance, Vec<HeardWord>),
         since: SamplePos,
-        revises: bool,
         cancel: CancelFlag,
     ) {
         self.utterances.push_back(Pending {
@@ -119,7 +116,6 @@ impl Queue {
             retried: false,
             since,
             settled: None,
-            revises,
             cancel,
             committed,
             ahead: None,
@@ -133,11 +129,10 @@ impl Queue {
         &mut self,
         heard: (HeardUtterance, Vec<HeardWord>),
         since: SamplePos,
-        revises: bool,
         mut ahead: Ahead,
     ) -> Option<(u64, Result<Hypothesis, AsrError>)> {
         let number = self.next_number();
-        self.push(heard, since, revises, ahead.cancel.take().unwrap_or_default());
+        self.push(heard, since, ahead.cancel.take().unwrap_or_default());
         let outcome = ahead.outcome.take();
         if let Some(pending) = self.utterances.back_mut() {
             pending.ahead = Some(ahead.number);

@@ -6,6 +6,7 @@ mod engine;
 mod load;
 mod neighbours;
 mod orders;
+mod outage;
 mod repass;
 mod replaced;
 mod room;

@@ -62,11 +62,16 @@ pub struct Lead {
     /// In which language that is; `None` where it does not matter. To a window in another one nothing is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<LanguageTag>,
+    /// The samples before which somebody may go on in another language, in order. Where several may be spoken, the engine looks at
+    /// what is between them, and what is in different languages is decoded apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pauses: Vec<usize>,
 }
 
 impl Lead {
     /// Nothing is known.
-    pub const NOTHING: Self = Self { before: String::new(), words: String::new(), terms: Vec::new(), language: None };
+    pub const NOTHING: Self =
+        Self { before: String::new(), words: String::new(), terms: Vec::new(), language: None, pauses: Vec::new() };
 }
 
 /// One window to decode.

@@ -121,6 +121,7 @@ impl Decoder for ScriptedDecoder {
             no_speech: Probability::ZERO,
             mean_logprob: 0.0,
             told: Told::Nothing,
+            then: Vec::new(),
             posteriors: Vec::new(),
         })
     }

@@ -5,6 +5,7 @@ pub mod compiled;
 mod decoder;
 mod native;
 mod partial;
+mod passages;
 
 use std::sync::Arc;
 

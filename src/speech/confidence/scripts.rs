@@ -96,6 +96,7 @@ mod tests {
             no_speech: Probability::ZERO,
             mean_logprob: 0.0,
             told: Told::Nothing,
+            then: Vec::new(),
             posteriors: Vec::new(),
         };
         let allowed = AllowedLanguages::new(allowed.iter().map(|t| t.parse().unwrap()).collect()).unwrap();

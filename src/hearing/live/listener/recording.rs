@@ -1,6 +1,6 @@
 //! What a listener puts into the record: how far audio is stored, and texts in order of time.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use super::{BEHIND_SECONDS, Listener};
 use crate::{
@@ -42,33 +42,46 @@ impl Listener {
             }
             let info = self.parts.recognizer.info(Pass::Final);
             let (setup, glossary) = (&self.parts.setup, self.parts.glossary.as_deref());
-            let mut segment = compose::segment(self.parts.hearing, setup, &pending.heard, hypothesis, info, glossary);
-            if let Some(settled) = &pending.settled {
-                settled.note(&mut segment);
-            }
-            if setup.languages.given().is_none() {
-                let spoken = Spoken { language: segment.language.clone(), leaning: segment.leaning.clone() };
-                self.known.segments.insert(segment.span.start(), (segment.span.end(), spoken));
+            let mut segments = compose::segments(self.parts.hearing, setup, &pending.heard, hypothesis, info, glossary);
+            if let Some((settled, first)) = pending.settled.as_ref().zip(segments.first_mut()) {
+                settled.note(first);
             }
             // Before a copy waits for other channels: what takes the text's place says what was shown too.
-            compose::hold_against(&pending.committed, &mut segment);
-            // In the order of time, since what is read of the others is only read on.
-            let waits = self.uncompared.len();
-            if self.neighbours.label(&mut segment, waits > 0).await {
-                self.uncompared.push_back(segment.clone());
+            compose::hold_against(&pending.committed, &mut segments);
+            for segment in segments {
+                self.put(segment, pending.ended.elapsed()).await?;
             }
-            let (captions, flags) = (segment.captions, segment.flags.iter().map(|f| f.code).collect::<Vec<_>>());
-            let segment = Box::new(segment);
-            let revises = pending.revises;
-            self.append(if revises {
-                Change::SegmentRevised { segment }
-            } else {
-                Change::SegmentCommitted { segment }
-            })
-            .await?;
-            self.parts.metrics.utterance(captions, flags, pending.ended.elapsed());
         }
         self.pass_cuts().await
+    }
+
+    /// Writes a text to the record, where it is not there.
+    async fn put(&mut self, mut segment: Segment, took: Duration) -> Result<(), HearingError> {
+        let (start, end) = (segment.span.start(), segment.span.end());
+        let known = self.known.segments.get(&start).map(|(end, _)| *end);
+        if known == Some(end) {
+            // Of the texts of one utterance the first was written before a stop.
+            return Ok(());
+        }
+        if self.parts.setup.languages.given().is_none() {
+            let spoken = Spoken { language: segment.language.clone(), leaning: segment.leaning.clone() };
+            self.known.segments.insert(start, (end, spoken));
+        }
+        // In the order of time, since what is read of the others is only read on.
+        let waits = self.uncompared.len();
+        if self.neighbours.label(&mut segment, waits > 0).await {
+            self.uncompared.push_back(segment.clone());
+        }
+        let (captions, flags) = (segment.captions, segment.flags.iter().map(|f| f.code).collect::<Vec<_>>());
+        let segment = Box::new(segment);
+        // Where what followed was destroyed, an utterance may end elsewhere than it did.
+        let change = match known {
+            Some(_elsewhere) => Change::SegmentRevised { segment },
+            None => Change::SegmentCommitted { segment },
+        };
+        self.append(change).await?;
+        self.parts.metrics.utterance(captions, flags, took);
+        Ok(())
     }
 
     /// Settles what the earliest utterance is in, once it is decoded; it is decoded again where that is another language. It depends

@@ -112,7 +112,7 @@ impl Process {
             start: request.start,
             languages: request.languages.clone(),
             pass: request.pass,
-            lead: request.lead.clone(),
+            lead: Box::new(request.lead.clone()),
             threads: request.threads,
         };
         let Ok(frame) = encode(&asked, request.samples) else { return Err(self.broken("a window that fits no frame")) };

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The version of these frames.
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 
 /// A head's most bytes. The longest there is, 30 seconds of words with their scores, takes some 50,000.
 const MOST_HEAD: usize = 1 << 20;
@@ -46,7 +46,7 @@ pub(super) enum Request {
         /// What it is for.
         pass: Pass,
         /// What is known of it.
-        lead: Lead,
+        lead: Box<Lead>,
         /// How many threads it may use.
         threads: u8,
     },
@@ -211,6 +211,7 @@ mod tests {
             no_speech: Probability::ZERO,
             mean_logprob,
             told: Told::Nothing,
+            then: Vec::new(),
             posteriors: Vec::new(),
         }
     }
@@ -235,7 +236,7 @@ mod tests {
         ) {
             let languages = AllowedLanguages::new(vec!["fr-CA".parse().unwrap(), "ht".parse().unwrap()]).unwrap();
             let pass = if last { Pass::Final } else { Pass::Partial };
-            let decode = Request::Decode { id, start: Tick::new(start), languages, pass, lead: Lead::default(), threads: 1 };
+            let decode = Request::Decode { id, start: Tick::new(start), languages, pass, lead: Box::default(), threads: 1 };
             let cancel = Request::Cancel { id };
             let mut bytes = encode(&decode, &samples).unwrap();
             bytes.extend(encode(&cancel, &[]).unwrap());

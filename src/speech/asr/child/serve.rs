@@ -66,7 +66,7 @@ struct Window {
     start: Tick,
     languages: AllowedLanguages,
     pass: Pass,
-    lead: Lead,
+    lead: Box<Lead>,
     threads: u8,
     samples: Vec<f32>,
     cancel: CancelFlag,
@@ -207,7 +207,7 @@ mod tests {
                 start: Tick::new(id),
                 languages: languages.clone(),
                 pass: Pass::Final,
-                lead: Lead::default(),
+                lead: Box::default(),
                 threads: 1,
             };
             ask.write_all(&encode(&decode, &[1.0; 8_000]).unwrap()).unwrap();

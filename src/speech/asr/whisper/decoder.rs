@@ -79,7 +79,7 @@ impl Decoder for WhisperDecoder {
         self.pad(samples);
         match request.pass {
             Pass::Partial => self.partial(request, cancel),
-            Pass::Final => self.last(request, cancel),
+            Pass::Final => self.passages(request, cancel),
         }
     }
 }
@@ -157,7 +157,7 @@ impl WhisperDecoder {
 
     /// Copies the window and lengthens it to a second: whisper.cpp ignores audio under 100 ms and aborts the process when
     /// it aligns under 160 ms.
-    fn pad(&mut self, samples: &[f32]) {
+    pub(super) fn pad(&mut self, samples: &[f32]) {
         self.padded.clear();
         self.padded.extend(samples.iter().map(|s| if s.is_finite() { *s } else { 0.0 }));
         if self.padded.len() < SECOND {
@@ -168,7 +168,7 @@ impl WhisperDecoder {
     /// The decode for the record: with an encoder context that is cut to the window. Where what comes out is what a decoder says
     /// that has lost its way, or an echo of what it was told, it is told nothing, and where that is not all, with longer contexts.
     /// Greedy first: beams cost twice as much, and where the words are clear they find the same ones.
-    fn last(&mut self, request: &DecodeRequest<'_>, cancel: &CancelFlag) -> Result<Hypothesis, AsrError> {
+    pub(super) fn last(&mut self, request: &DecodeRequest<'_>, cancel: &CancelFlag) -> Result<Hypothesis, AsrError> {
         let Decoding { beam, beam_below, .. } = *self.options.of(request.pass);
         let mut before = self.before(request.lead, request.pass)?;
         let mut told = if before.tokens.is_empty() { Told::Nothing } else { Told::Heeded };
@@ -221,6 +221,7 @@ impl WhisperDecoder {
             no_speech,
             mean_logprob,
             told,
+            then: Vec::new(),
         })
     }
 
@@ -286,6 +287,12 @@ impl WhisperDecoder {
         // One token was decoded, so row 0 is its row.
         let (language, posterior, _all) = self.likeliest_of(allowed, self.expected()?);
         Ok((language, posterior))
+    }
+
+    /// How probable each of the allowed languages is in the window that was encoded last.
+    pub(super) fn posteriors(&mut self, allowed: &AllowedLanguages) -> Result<Vec<Probability>, AsrError> {
+        self.read(&[self.context.token_sot()], 0)?;
+        Ok(self.likeliest_of(allowed, self.expected()?).2)
     }
 
     fn likeliest_of(

@@ -45,12 +45,13 @@ impl WhisperDecoder {
             no_speech: Probability::ZERO,
             mean_logprob: mean_logprob(&tokens),
             told: Told::Nothing,
+            then: Vec::new(),
             posteriors: Vec::new(),
         })
     }
 
     /// Computes the spectrogram of the window and encodes it, nothing more.
-    fn encode(&mut self, pass: Pass, cancel: &CancelFlag) -> Result<(), AsrError> {
+    pub(super) fn encode(&mut self, pass: Pass, cancel: &CancelFlag) -> Result<(), AsrError> {
         // With a tenth of a second to decode, `full` makes the spectrogram, sets the length of the context, and ends.
         let mut parameters = self.parameters(0, pass, 1);
         parameters.set_duration_ms(100);

@@ -33,6 +33,7 @@ fn heard(words: &[&str]) -> Hypothesis {
         no_speech: Probability::ZERO,
         mean_logprob: -0.2,
         told: Told::Nothing,
+        then: Vec::new(),
         posteriors: Vec::new(),
     }
 }
