@@ -36,7 +36,10 @@ pub fn run(_args: &ServeArgs, config: &Config) -> anyhow::Result<()> {
             _ = interrupt.recv() => {}
         }
         talk::say("stopping: streams are told, what was said gets its text");
-        server.stop().await?;
+        let stopped = server.stop().await;
+        // What it decodes still is decoded again at the next start; one that hangs would keep the exit.
+        engine.recognizer.give_up();
+        stopped?;
         anyhow::Ok(())
     })
 }

@@ -72,6 +72,19 @@ impl Hypothesis {
         join(self.words.iter().map(|w| (w.text.as_str(), w.spaced)))
     }
 
+    /// Whether it is of all of `span`: its window, and those of what was said then, one after the other.
+    #[must_use]
+    pub fn covers(&self, span: TickSpan) -> bool {
+        let mut at = span.start();
+        for passage in std::iter::once(self).chain(&self.then) {
+            if passage.window.start() != at {
+                return false;
+            }
+            at = passage.window.end();
+        }
+        at == span.end()
+    }
+
     /// The end of the last word, or the start of the window.
     #[must_use]
     pub fn end_of_words(&self) -> Tick {

@@ -3,7 +3,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc::sync_channel},
     time::{Duration, Instant},
 };
@@ -20,7 +19,7 @@ use vivavoce::{
 };
 
 use crate::support::{
-    program::Served,
+    program::{Served, signal},
     server::{Heard, Open, audio, channel, connect, engine, engine_settings, http, start},
     speech::Speech,
 };
@@ -80,11 +79,6 @@ fn undisturbed() -> &'static Hypothesis {
         assert!(heard.words.len() > 5);
         heard
     })
-}
-
-/// Sends a signal to a process.
-fn signal(name: &str, pid: u32) {
-    assert!(Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap().success());
 }
 
 fn stat(pid: u32) -> Option<Vec<String>> {

@@ -4,10 +4,13 @@ use std::path::Path;
 
 use vivavoce::api::grpc::pb::{self, stream_request::Kind as In};
 
-use crate::support::{
-    program::Served,
-    server::{Open, Running, audio, channel, http, start, stream},
-    speech::Speech,
+use crate::{
+    child::children,
+    support::{
+        program::{Served, signal},
+        server::{Open, Running, audio, channel, http, start, stream},
+        speech::Speech,
+    },
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -84,6 +87,32 @@ async fn a_stop_that_takes_longer_than_its_time_cuts_connections_and_leaves_the_
     let heard = open.rest().await;
     let refused = heard.refused.expect("the stream was not finished");
     assert!(!refused.message().contains("the server is stopping"), "it was told after all results: {refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_keeps_to_its_time_also_where_an_engine_hangs() {
+    let dir = tempfile::tempdir().unwrap();
+    let speech = Speech::english();
+    let served = Served::start_with(dir.path(), "info", &["server.drain_seconds=3"]);
+    let mut client = crate::support::server::connect(served.address.parse().unwrap()).await;
+    let channels = vec![channel(1, "witness", &["en"], speech.format)];
+    let request = pb::OpenHearingRequest { channels, ..Default::default() };
+    let hearing = client.open_hearing(request).await.unwrap().into_inner().hearing_id;
+    let engines = children(served.child.id());
+    assert!(!engines.is_empty());
+    engines.iter().for_each(|engine| signal("STOP", *engine));
+    let mut open = Open::new(&mut client, vec![In::Start(start(&hearing))]).await.unwrap();
+    open.send(audio(1, &speech.bytes)).await;
+    open.send(audio(1, &vec![0; 2 * 16_000 * speech.frame()])).await;
+    while !matches!(open.next().await, Some(pb::stream_response::Kind::Stored(stored)) if stored.durable_through_sample > speech.frames())
+    {
+    }
+    let asked = std::time::Instant::now();
+    served.signal("TERM");
+    let (code, said) = tokio::task::spawn_blocking(|| served.end()).await.unwrap();
+    assert_eq!(code, Some(0), "{said}");
+    // The engine would be found to hang after eight seconds, and each further one again.
+    assert!(asked.elapsed().as_secs() < 3 + 4, "{:?}: {said}", asked.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -172,6 +172,10 @@ pub trait Recognizer: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`AsrError::OutOfMemory`] where the engine cannot make its state.
     fn decoder(&self) -> Result<Box<dyn Decoder>, AsrError>;
+
+    /// Nothing more is wanted of it: what is under way is ended at once, where the engine is a process of its own, and none is
+    /// started any more. Decodes then fail.
+    fn give_up(&self) {}
 }
 
 /// Decodes windows, one at a time, blocking the thread that owns it.

@@ -33,6 +33,11 @@ pub(crate) fn err(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
+/// Sends a signal to a process.
+pub(crate) fn signal(name: &str, pid: u32) {
+    assert!(Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap().success());
+}
+
 /// `vivavoce serve` under way, and all it says.
 pub(crate) struct Served {
     pub(crate) child: Child,
@@ -44,7 +49,13 @@ pub(crate) struct Served {
 impl Served {
     /// Starts it in `dir` on free ports, with log lines of the level `filter`, and waits until it serves.
     pub(crate) fn start(dir: &Path, filter: &str) -> Self {
+        Self::start_with(dir, filter, &[])
+    }
+
+    /// The same with settings.
+    pub(crate) fn start_with(dir: &Path, filter: &str, settings: &[&str]) -> Self {
         let mut command = vivavoce(dir, ["serve", "--set", "server.listen=127.0.0.1:0"]);
+        command.args(settings.iter().flat_map(|setting| ["--set", setting]));
         command.args(["--set", "server.admin_listen=127.0.0.1:0", "--set"]).arg(format!("log.filter={filter}"));
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
@@ -69,8 +80,7 @@ impl Served {
 
     /// Sends a signal.
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+        signal(name, self.child.id());
     }
 
     /// Waits for its end; gives the exit code and all it said.

@@ -15,7 +15,7 @@ use super::{
     protocol::{Answer, Hello, Inbox, Request, VERSION, encode},
 };
 use crate::{
-    domain::hypothesis::Hypothesis,
+    domain::{hypothesis::Hypothesis, time::TickSpan},
     speech::asr::{AsrError, CancelFlag, DecodeRequest, SECOND},
 };
 
@@ -123,8 +123,7 @@ impl Process {
             None => Ok(Err(AsrError::Cancelled)),
             Some(Answer::Done { id, outcome: Ok(heard) })
                 if id == self.asked
-                    && heard.window.start() == request.start
-                    && heard.window.len() == request.samples.len() as u64 =>
+                    && heard.covers(TickSpan::starting(request.start, request.samples.len() as u64)) =>
             {
                 Ok(Ok(heard))
             }

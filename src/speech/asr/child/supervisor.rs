@@ -4,8 +4,13 @@
 use std::{
     collections::BTreeSet,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::{
     ChildSettings, Loss, LossObserver,
@@ -30,6 +35,8 @@ struct Shared {
     hello: Hello,
     observer: LossObserver,
     running: Mutex<BTreeSet<u32>>,
+    /// No process is wanted any more.
+    given_up: AtomicBool,
 }
 
 impl fmt::Debug for Shared {
@@ -54,7 +61,7 @@ impl ChildRecognizer {
             first.greet(&settings.patience, &CancelFlag::default()).map_err(failed)?.ok_or(AsrError::Cancelled)?;
         tracing::info!(pid = first.id(), load_ms = millis(&first), "an engine's process is ready");
         let running = Mutex::new(BTreeSet::from([first.id()]));
-        let shared = Arc::new(Shared { settings, hello, observer, running });
+        let shared = Arc::new(Shared { settings, hello, observer, running, given_up: AtomicBool::new(false) });
         Ok(Self { shared, first: Mutex::new(Some(first)) })
     }
 
@@ -75,6 +82,16 @@ impl Recognizer for ChildRecognizer {
 
     fn languages(&self) -> &KnownLanguages {
         &self.shared.hello.languages
+    }
+
+    fn give_up(&self) {
+        self.shared.given_up.store(true, Ordering::SeqCst);
+        // Each is in the list until somebody is about to wait for its end: the system gives its number to no other before.
+        for pid in self.shared.running().iter() {
+            let pid = i32::try_from(*pid).ok().and_then(Pid::from_raw);
+            let killed = pid.is_some_and(|pid| kill_process(pid, Signal::KILL).is_ok());
+            tracing::debug!(killed, "an engine's process is given up");
+        }
     }
 
     fn decoder(&self) -> Result<Box<dyn Decoder>, AsrError> {
@@ -227,6 +244,11 @@ impl ChildDecoder {
         let process = spawn(&self.shared.settings)?;
         self.shared.running().insert(process.id());
         self.process = Some(process);
+        if self.shared.given_up.load(Ordering::SeqCst) {
+            // Also where that came between: it was not in the list yet.
+            self.forget();
+            return Err(Loss::NotStarted);
+        }
         Ok(())
     }
 
@@ -248,8 +270,8 @@ impl ChildDecoder {
     fn forget(&mut self) -> Option<u32> {
         let process = self.process.take()?;
         let pid = process.id();
-        drop(process);
         self.shared.running().remove(&pid);
+        drop(process);
         Some(pid)
     }
 }
