@@ -4,7 +4,7 @@
 //! by a [`commitment`] under a salt that dies with the hearing's key. The leaves are those of a Merkle [`tree`] (RFC 6962). Now and
 //! then the log signs its size and root, a [`checkpoint`], as a C2SP signed [`note`]; an overseer adds a signature with a key of
 //! its own after it has seen that the log only grew ([`cosign`]). A [`proof`] shows one leaf to somebody who has neither the log
-//! nor a network.
+//! nor a network; [`verify`] holds a whole log against its checkpoints.
 //!
 //! What it cannot do: whoever has the log's key and the only copy can begin it anew, or set it back to an earlier day, and it
 //! will be in order. That is found only against a checkpoint that is kept elsewhere.
@@ -13,7 +13,7 @@
 
 use std::str::Utf8Error;
 
-use self::key::NoteKeyId;
+use self::{key::NoteKeyId, verify::Seen};
 use crate::domain::fault::{Fault, FaultKind};
 
 pub mod checkpoint;
@@ -26,6 +26,7 @@ pub mod proof;
 #[cfg(test)]
 mod sample;
 pub mod tree;
+pub mod verify;
 
 /// What can be wrong with a log, or with what is asked of it. Leaves are counted from 0, lines from 1.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -222,6 +223,12 @@ pub enum AuditError {
     /// A proof does not hold the leaf that it proves.
     #[error("the proof does not hold its leaf: give the leaf's bytes beside it")]
     NoLeaf,
+    /// A stored leaf does not have the hash that is stored beside it.
+    #[error("leaf {index} does not have the hash that is stored beside it: one of them was changed")]
+    LeafChanged {
+        /// Which leaf.
+        index: u64,
+    },
     /// A stored leaf says that its place is elsewhere.
     #[error("leaf {index} says that it is leaf {number}: leaves were moved, taken out or put in here")]
     LeafMoved {
@@ -229,6 +236,62 @@ pub enum AuditError {
         index: u64,
         /// Where it says it belongs.
         number: u64,
+    },
+    /// A stored leaf is none.
+    #[error("leaf {index} is none")]
+    Leaf {
+        /// Where it was found.
+        index: u64,
+        /// What is wrong with it.
+        #[source]
+        source: Box<AuditError>,
+    },
+    /// Leaves are not those that a checkpoint was signed over.
+    #[error("among the leaves {from} to {} at least one is not as it was signed by {seen}", to.saturating_sub(1))]
+    Changed {
+        /// The first that may have been changed: all before are as they were signed.
+        from: u64,
+        /// The one after the last.
+        to: u64,
+        /// Which checkpoint says so.
+        seen: Seen,
+    },
+    /// The end of the log is missing.
+    #[error("the log has {leaves} leaves, {seen} was signed over {signed}: its end was cut off, from leaf {leaves} on")]
+    Cut {
+        /// How many there are.
+        leaves: u64,
+        /// How many there were.
+        signed: u64,
+        /// Which checkpoint says so.
+        seen: Seen,
+    },
+    /// The log and a checkpoint of it have different pasts, and both were signed.
+    #[error("{seen} is of another log than this one, with other leaves below {size}: the log's key signed two pasts")]
+    Forked {
+        /// Below which leaf they differ.
+        size: u64,
+        /// Which checkpoint says so.
+        seen: Seen,
+    },
+    /// Stored checkpoints are not in the order in which they were signed.
+    #[error("{seen} has {size} leaves, the one before it {before}: checkpoints were moved or put in")]
+    Unordered {
+        /// Which checkpoint.
+        seen: Seen,
+        /// Its size.
+        size: u64,
+        /// The size of the one before.
+        before: u64,
+    },
+    /// A checkpoint cannot be relied on.
+    #[error("{seen} cannot be relied on")]
+    Checkpoint {
+        /// Which checkpoint.
+        seen: Seen,
+        /// What is wrong with it.
+        #[source]
+        source: Box<AuditError>,
     },
 }
 
@@ -262,7 +325,14 @@ impl Fault for AuditError {
             | Self::CheckpointForm { .. }
             | Self::OtherTree { .. }
             | Self::ProofForm { .. }
-            | Self::LeafMoved { .. } => FaultKind::DataLoss,
+            | Self::LeafChanged { .. }
+            | Self::LeafMoved { .. }
+            | Self::Leaf { .. }
+            | Self::Changed { .. }
+            | Self::Cut { .. }
+            | Self::Forked { .. }
+            | Self::Unordered { .. }
+            | Self::Checkpoint { .. } => FaultKind::DataLoss,
         }
     }
 }

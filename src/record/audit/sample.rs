@@ -15,6 +15,29 @@ use crate::domain::{actor::ActorKind, id::HearingId};
 
 pub(super) const ORIGIN: &str = "court.example/log";
 
+/// Chance with a seed: `SplitMix64`, by Steele, Lea and Flood.
+pub(super) struct Chance(pub(super) u64);
+
+impl Chance {
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(super) fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next() % u64::try_from(limit).unwrap()).unwrap()
+    }
+
+    /// Turns over one bit.
+    pub(super) fn flip(&mut self, bytes: &mut [u8]) {
+        let at = self.below(bytes.len());
+        bytes[at] ^= 1 << self.below(8);
+    }
+}
+
 pub(super) fn log_key() -> SecretKey {
     SecretKey::from_seed(KeyName::new(ORIGIN).unwrap(), Algorithm::Ed25519, &Zeroizing::new([1; 32]))
 }
