@@ -63,7 +63,7 @@ pub(super) fn sync_folder(folder: &Path) -> Result<(), DiskFailure> {
     File::open(folder).and_then(|f| f.sync_all()).map_err(DiskFailure::of(folder, "sync"))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "server"))]
 mod tests {
     use super::*;
 
