@@ -45,7 +45,7 @@ impl Key {
     }
 
     /// For tests that look for a key where none must be.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "server"))]
     pub(crate) fn exposed(&self) -> [u8; KEY_BYTES] {
         *self.bytes
     }

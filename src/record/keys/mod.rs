@@ -210,7 +210,7 @@ impl KeyStore {
     }
 
     /// For tests in which a file of keys is busy.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "server"))]
     pub(crate) fn hold(&self, hearing: HearingId) -> Arc<Mutex<impl Send + use<>>> {
         self.file(hearing)
     }
