@@ -1,0 +1,88 @@
+//! Who may do what. Values in, decisions out: no file, no clock, no chance, so that all of it can be tried without a server.
+//!
+//! Whoever asks is a [`principal::Principal`], made by a certificate, an [`account`] or a [`token`]. [`policy::decide`] says of one
+//! action in one place whether it is allowed and on which conditions; [`policy::Permit::meet`] holds these against what the caller
+//! brought and gives a [`policy::Leave`], which says what is to be logged ([`purpose`]). What needs two people goes through
+//! [`approval`]; who may work on which hearing, through [`assignment`].
+
+pub mod action;
+pub mod named;
+pub mod policy;
+pub mod principal;
+pub mod purpose;
+pub mod role;
+#[cfg(test)]
+mod sample;
+pub mod scope;
+pub mod validity;
+
+use std::time::Duration;
+
+use self::role::Role;
+use crate::domain::fault::{Fault, FaultKind};
+
+/// Why something is not done. No text says whether a thing is there: what is absent and what is kept from a caller are one answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AccessError {
+    /// It is not allowed, or there is no such thing: the caller is not told which.
+    #[error("there is no such thing here, or it is not for this caller: ask the clerk of the court")]
+    Denied,
+    /// Who the caller is could not be established, for whichever reason.
+    #[error("who is calling could not be established: sign in again, or show a token or certificate that is valid")]
+    NotKnown,
+    /// Too many tries that failed.
+    #[error("too many tries failed: wait {} s before the next one", retry_after.as_secs())]
+    TooManyTries {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// It needs a second factor, shown a short while ago.
+    #[error("this needs the second factor once more: show a new code, and do it within five minutes")]
+    SecondFactor,
+    /// It is done on a judge's order, and none was named.
+    #[error("this is done on an order of a judge: name who gave it, and why")]
+    OrderNeeded,
+    /// Drafts are shown to who knows what they are.
+    #[error("this is a draft that a machine made: accept the notice that says so first")]
+    NoticeNeeded,
+    /// It is computed in the enclave only.
+    #[error("this is done inside the enclave only")]
+    EnclaveNeeded,
+    /// What it is for was not said, or it is not done for that.
+    #[error("this is not done for the purpose that was named: name what it is for")]
+    PurposeNeeded,
+    /// A role cannot be granted so far.
+    #[error("the role {role} is not granted that far: name its court, its room or its hearings")]
+    GrantTooWide {
+        /// Which.
+        role: Role,
+    },
+    /// A role is not for such a caller.
+    #[error("the role {role} is for another kind of caller")]
+    NotForCaller {
+        /// Which.
+        role: Role,
+    },
+    /// Two roles that one account does not hold.
+    #[error("the roles {role} and {other} do not go into one account: use two")]
+    RolesApart {
+        /// One.
+        role: Role,
+        /// The other.
+        other: Role,
+    },
+}
+
+impl Fault for AccessError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Denied | Self::SecondFactor | Self::EnclaveNeeded => FaultKind::Forbidden,
+            Self::NotKnown => FaultKind::Unauthenticated,
+            Self::TooManyTries { retry_after } => FaultKind::Overloaded { retry_after: *retry_after },
+            Self::NoticeNeeded | Self::RolesApart { .. } => FaultKind::Conflict,
+            Self::OrderNeeded | Self::PurposeNeeded | Self::GrantTooWide { .. } | Self::NotForCaller { .. } => {
+                FaultKind::Invalid
+            }
+        }
+    }
+}
