@@ -6,6 +6,7 @@
 //! [`approval`]; who may work on which hearing, through [`assignment`].
 
 pub mod action;
+pub mod assignment;
 pub mod named;
 pub mod policy;
 pub mod principal;
@@ -71,6 +72,21 @@ pub enum AccessError {
         /// The other.
         other: Role,
     },
+    /// Beyond what they are registered for.
+    #[error("they are not registered at this court for a language and direction of the request, or not for that time")]
+    NotRegistered,
+    /// Nothing was declared.
+    #[error("they have not declared their interests in this hearing, or that there are none: let them do so first")]
+    NotDeclared,
+    /// Related to a party.
+    #[error("they declared that they are related to a party: assign another, or name a judge's order")]
+    Conflicted,
+    /// A second reader who was at work before.
+    #[error("a second reader has no other part in the text of the hearing: assign another")]
+    NotIndependent,
+    /// Nobody certifies who did not interpret it live.
+    #[error("somebody certifies it who did not interpret it live: name one more person, or a judge's order")]
+    OtherCertifierNeeded,
 }
 
 impl Fault for AccessError {
@@ -79,7 +95,13 @@ impl Fault for AccessError {
             Self::Denied | Self::SecondFactor | Self::EnclaveNeeded => FaultKind::Forbidden,
             Self::NotKnown => FaultKind::Unauthenticated,
             Self::TooManyTries { retry_after } => FaultKind::Overloaded { retry_after: *retry_after },
-            Self::NoticeNeeded | Self::RolesApart { .. } => FaultKind::Conflict,
+            Self::NoticeNeeded
+            | Self::RolesApart { .. }
+            | Self::NotRegistered
+            | Self::NotDeclared
+            | Self::Conflicted
+            | Self::NotIndependent
+            | Self::OtherCertifierNeeded => FaultKind::Conflict,
             Self::OrderNeeded | Self::PurposeNeeded | Self::GrantTooWide { .. } | Self::NotForCaller { .. } => {
                 FaultKind::Invalid
             }
