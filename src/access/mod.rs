@@ -6,6 +6,7 @@
 //! [`approval`]; who may work on which hearing, through [`assignment`].
 
 pub mod action;
+pub mod approval;
 pub mod assignment;
 pub mod named;
 pub mod policy;
@@ -18,6 +19,8 @@ pub mod scope;
 pub mod validity;
 
 use std::time::Duration;
+
+use jiff::Timestamp;
 
 use self::role::Role;
 use crate::domain::fault::{Fault, FaultKind};
@@ -87,6 +90,27 @@ pub enum AccessError {
     /// Nobody certifies who did not interpret it live.
     #[error("somebody certifies it who did not interpret it live: name one more person, or a judge's order")]
     OtherCertifierNeeded,
+    /// One person for two.
+    #[error("this takes two people: another one than who proposed it approves it")]
+    SamePerson,
+    /// Not what was proposed.
+    #[error("this is not what was proposed: propose it anew as it is now")]
+    ContentChanged,
+    /// One of the two may not any more.
+    #[error("one of the two people has no right to this any more: propose it anew")]
+    RightGone,
+    /// Carried out, refused, or it took too long.
+    #[error("this proposal was carried out or refused, or it took too long: propose it anew")]
+    ProposalOver,
+    /// Nobody approved it yet.
+    #[error("nobody approved this yet: another person has to")]
+    NotApproved,
+    /// It was approved, and the delay is not over.
+    #[error("this was approved and can be done from {due} on")]
+    TooEarly {
+        /// From when on.
+        due: Timestamp,
+    },
 }
 
 impl Fault for AccessError {
@@ -101,7 +125,13 @@ impl Fault for AccessError {
             | Self::NotDeclared
             | Self::Conflicted
             | Self::NotIndependent
-            | Self::OtherCertifierNeeded => FaultKind::Conflict,
+            | Self::OtherCertifierNeeded
+            | Self::SamePerson
+            | Self::ContentChanged
+            | Self::RightGone
+            | Self::ProposalOver
+            | Self::NotApproved
+            | Self::TooEarly { .. } => FaultKind::Conflict,
             Self::OrderNeeded | Self::PurposeNeeded | Self::GrantTooWide { .. } | Self::NotForCaller { .. } => {
                 FaultKind::Invalid
             }

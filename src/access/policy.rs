@@ -223,6 +223,12 @@ impl Leave {
     pub const fn until(&self) -> Timestamp {
         self.permit.until
     }
+
+    /// Whether it was given a short while ago: what cannot be taken back asks for one that was not kept.
+    #[must_use]
+    pub fn is_fresh(&self, now: Timestamp) -> bool {
+        is_recent(Some(self.at), now) && now < self.until()
+    }
 }
 
 /// Whether `who` may do `action` at `place`. Ask of every call, and of a stream again: at [`Permit::until`], when the class of the
