@@ -5,6 +5,7 @@
 //! brought and gives a [`policy::Leave`], which says what is to be logged ([`purpose`]). What needs two people goes through
 //! [`approval`]; who may work on which hearing, through [`assignment`].
 
+pub mod account;
 pub mod action;
 pub mod approval;
 pub mod assignment;
@@ -22,7 +23,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use self::role::Role;
+use self::{account::password::Weakness, role::Role};
 use crate::domain::fault::{Fault, FaultKind};
 
 /// Why something is not done. No text says whether a thing is there: what is absent and what is kept from a caller are one answer.
@@ -111,6 +112,20 @@ pub enum AccessError {
         /// From when on.
         due: Timestamp,
     },
+    /// A new password that would be guessed.
+    #[error("this password {problem}: choose another")]
+    WeakPassword {
+        /// What is wrong with it.
+        problem: Weakness,
+    },
+    /// A cost of hashes that is too low, or that a server cannot bear; or what is stored is no hash of ours.
+    #[error(
+        "this cost of password hashes is below the recommended or more than a server can bear: 19456 KiB and 2 passes are usual"
+    )]
+    HashCost,
+    /// There is no memory to look at a password.
+    #[error("there is no memory to look at a password now: try again")]
+    HashFailed,
 }
 
 impl Fault for AccessError {
@@ -132,9 +147,13 @@ impl Fault for AccessError {
             | Self::ProposalOver
             | Self::NotApproved
             | Self::TooEarly { .. } => FaultKind::Conflict,
-            Self::OrderNeeded | Self::PurposeNeeded | Self::GrantTooWide { .. } | Self::NotForCaller { .. } => {
-                FaultKind::Invalid
-            }
+            Self::OrderNeeded
+            | Self::PurposeNeeded
+            | Self::GrantTooWide { .. }
+            | Self::NotForCaller { .. }
+            | Self::WeakPassword { .. }
+            | Self::HashCost => FaultKind::Invalid,
+            Self::HashFailed => FaultKind::Unavailable,
         }
     }
 }
