@@ -17,6 +17,7 @@ pub mod role;
 #[cfg(test)]
 mod sample;
 pub mod scope;
+pub mod token;
 pub mod validity;
 
 use std::time::Duration;
@@ -123,6 +124,12 @@ pub enum AccessError {
         "this cost of password hashes is below the recommended or more than a server can bear: 19456 KiB and 2 passes are usual"
     )]
     HashCost,
+    /// A token that would be good for too much, for too long, or for nothing.
+    #[error(
+        "a token names what it is for, lasts a year at most, is a person's or a program's, and is for nothing that needs a second \
+         factor"
+    )]
+    TokenTooWide,
     /// There is no memory to look at a password.
     #[error("there is no memory to look at a password now: try again")]
     HashFailed,
@@ -152,6 +159,7 @@ impl Fault for AccessError {
             | Self::GrantTooWide { .. }
             | Self::NotForCaller { .. }
             | Self::WeakPassword { .. }
+            | Self::TokenTooWide
             | Self::HashCost => FaultKind::Invalid,
             Self::HashFailed => FaultKind::Unavailable,
         }
