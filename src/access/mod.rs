@@ -165,3 +165,58 @@ impl Fault for AccessError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every_error() -> Vec<AccessError> {
+        let (role, other) = (Role::Clerk, Role::Administrator);
+        vec![
+            AccessError::Denied,
+            AccessError::NotKnown,
+            AccessError::TooManyTries { retry_after: Duration::from_secs(4) },
+            AccessError::SecondFactor,
+            AccessError::OrderNeeded,
+            AccessError::NoticeNeeded,
+            AccessError::EnclaveNeeded,
+            AccessError::PurposeNeeded,
+            AccessError::GrantTooWide { role },
+            AccessError::NotForCaller { role },
+            AccessError::RolesApart { role, other },
+            AccessError::NotRegistered,
+            AccessError::NotDeclared,
+            AccessError::Conflicted,
+            AccessError::NotIndependent,
+            AccessError::OtherCertifierNeeded,
+            AccessError::SamePerson,
+            AccessError::ContentChanged,
+            AccessError::RightGone,
+            AccessError::ProposalOver,
+            AccessError::NotApproved,
+            AccessError::TooEarly { due: Timestamp::UNIX_EPOCH },
+            AccessError::WeakPassword { problem: Weakness::Length },
+            AccessError::TokenTooWide,
+            AccessError::HashCost,
+            AccessError::HashFailed,
+        ]
+    }
+
+    #[test]
+    fn no_error_tells_what_is_there() {
+        for error in every_error() {
+            let text = error.to_string();
+            let telling = ["seal", "closed session", "secret", "exist", "hidden", "hearing \"", "password is"];
+            assert!(!telling.iter().any(|word| text.contains(word)), "{text}");
+            assert!(text.starts_with(char::is_lowercase) && !text.ends_with('.'), "{text}");
+        }
+    }
+
+    #[test]
+    fn who_may_not_and_who_is_not_known_are_told_apart_and_nothing_else_is() {
+        let kind = |error: AccessError| error.kind();
+        assert_eq!(kind(AccessError::Denied), FaultKind::Forbidden);
+        assert_eq!(kind(AccessError::NotKnown), FaultKind::Unauthenticated);
+        assert!(every_error().into_iter().all(|error| error.kind() != FaultKind::NotFound));
+    }
+}
