@@ -1,8 +1,9 @@
 //! vivavoce: courtroom audio in, timestamped and flagged text out, on the court's own machine.
 //!
 //! The straight line, left to right; each part may use only those before it (`tests/tidy.rs` holds it):
-//! `domain` < `text` < {`speech`, `models`, `evaluation`} < `record` < `hearing` < `api` < `app` < `cli` < `main`.
+//! `domain` < `text` < {`speech`, `models`, `evaluation`, `access`} < `record` < `hearing` < `api` < `app` < `cli` < `main`.
 
+pub mod access;
 #[cfg(feature = "server")]
 pub mod api;
 #[cfg(all(feature = "server", feature = "whisper"))]

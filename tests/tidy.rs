@@ -14,7 +14,7 @@ use source::{Source, body, kept_files, matching, root, sources, tokens};
 const LAYERS: [&[&str]; 9] = [
     &["domain"],
     &["text"],
-    &["speech", "translation", "models", "evaluation"],
+    &["speech", "translation", "models", "evaluation", "access"],
     &["record"],
     &["hearing"],
     &["api"],
@@ -282,6 +282,8 @@ fn a_wing_uses_only_those_at_its_left() {
         ("src/domain/a.rs", "use crate::text::B;"),
         ("src/text/a.rs", "use crate::{\n domain::{x, y},\n record::B,\n};"),
         ("src/speech/asr/a.rs", "fn f() { crate::models::fetch(); }"),
+        ("src/access/a.rs", "use crate::record::entry::Entry;"),
+        ("src/access/a.rs", "use crate::evaluation::B;"),
         ("src/record/a.rs", "use super::super::hearing::B;"),
         ("src/hearing/a.rs", "use crate::config::Config;"),
         ("src/telemetry.rs", "use crate::record::B;"),
@@ -290,6 +292,7 @@ fn a_wing_uses_only_those_at_its_left() {
     ];
     let keeping = [
         ("src/text/a.rs", "use crate::domain::B; // crate::record\nconst X: &str = \"crate::record::x\";"),
+        ("src/record/a.rs", "use crate::access::policy::Leave;"),
         ("src/speech/a.rs", "use crate::{text::a, telemetry};\n#[cfg(test)]\nmod tests { use crate::app::B; }"),
         ("src/app.rs", "use crate::{config::Config, api, domain::x};"),
         ("src/cli/a.rs", "use crate::{app, config::Config}; use super::record;"),

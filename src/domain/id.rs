@@ -76,6 +76,36 @@ uuid_id!(
     SegmentId,
     "segment"
 );
+uuid_id!(
+    /// A person: random, so that it says nothing of who it is.
+    PersonId,
+    "person"
+);
+uuid_id!(
+    /// A recorder or another device, as its certificate names it.
+    DeviceId,
+    "device"
+);
+uuid_id!(
+    /// A program that calls the service in its own name.
+    ProgramId,
+    "program"
+);
+uuid_id!(
+    /// A token or a session that was given out: this may be shown and logged, the token itself may not.
+    TokenId,
+    "token"
+);
+uuid_id!(
+    /// The assignment of a person to a hearing.
+    AssignmentId,
+    "assignment"
+);
+uuid_id!(
+    /// Something that two people have to agree on.
+    ProposalId,
+    "proposal"
+);
 
 /// A channel of a hearing, counted from 1 as on the recorder's front panel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

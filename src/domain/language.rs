@@ -96,10 +96,43 @@ impl LanguageTag {
         self.0.primary_language()
     }
 
+    /// Whether this is `other`, or `other` says more of the same: `fr` covers `fr-CA`, `zh-Hant` covers `zh-Hant-TW`. Whole parts
+    /// are compared, as in basic filtering of RFC 4647, 3.3.1.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let rest = other.as_str().strip_prefix(self.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    }
+
     /// The whole tag.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
+    }
+}
+
+/// From which language into which. Both the same: what is said is written down in its own language.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Direction {
+    /// What is said.
+    pub from: LanguageTag,
+    /// What is written.
+    pub to: LanguageTag,
+}
+
+impl Direction {
+    /// Whether who can do this can do `wanted` too: in every part the same, or less was said of it here.
+    ///
+    /// ```
+    /// use vivavoce::domain::language::Direction;
+    /// let direction = |from: &str, to: &str| Direction { from: from.parse().unwrap(), to: to.parse().unwrap() };
+    /// assert!(direction("fr", "en").covers(&direction("fr-CA", "en")));
+    /// assert!(!direction("fr-CA", "en").covers(&direction("fr", "en")));
+    /// assert!(!direction("fr", "en").covers(&direction("en", "fr")));
+    /// ```
+    #[must_use]
+    pub fn covers(&self, wanted: &Self) -> bool {
+        self.from.covers(&wanted.from) && self.to.covers(&wanted.to)
     }
 }
 
@@ -180,6 +213,13 @@ mod tests {
         check("xx-invalid", None);
         check("und", None);
         check("e", None);
+    }
+
+    #[test]
+    fn a_tag_covers_those_that_say_more_of_the_same() {
+        let covers = |a: &str, b: &str| a.parse::<LanguageTag>().unwrap().covers(&b.parse().unwrap());
+        assert!(covers("fr", "fr") && covers("fr", "fr-CA") && covers("zh-Hant", "zh-Hant-TW"));
+        assert!(!covers("fr-CA", "fr") && !covers("zh-Hans", "zh-Hant-TW") && !covers("qu", "quz"));
     }
 
     #[test]

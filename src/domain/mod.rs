@@ -18,6 +18,7 @@ pub mod id;
 pub mod interval;
 pub mod language;
 pub mod load;
+pub mod place;
 pub mod probability;
 pub mod segment;
 pub mod time;

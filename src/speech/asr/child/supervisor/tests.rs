@@ -69,7 +69,7 @@ impl Play {
             hello: hello(1),
             observer: Arc::clone(&self.observer),
             running: Mutex::default(),
-            given_up: std::sync::atomic::AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
         };
         ChildDecoder { shared: Arc::new(shared), process: None, starts_in_vain: 0 }
     }
