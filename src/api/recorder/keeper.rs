@@ -207,7 +207,8 @@ fn serve(spool: &mut Spool, request: Request, publish: &watch::Sender<Stock>) {
             answer(spool, publish, reply, done);
         }
         Request::Read(lane, span, reply) => {
-            let _gone = reply.send(spool.read(lane, span));
+            let done = spool.read(lane, span);
+            answer(spool, publish, reply, done);
         }
         Request::Release(safe, reply) => {
             let done = spool.release(&safe).map(|_any| ());

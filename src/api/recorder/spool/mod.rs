@@ -28,7 +28,7 @@ use self::{
     segment::{Content, Piece, SegmentWriter, What},
 };
 use super::{
-    orders::Heard,
+    orders::{Heard, rest_of},
     session::{Absence, Holding, Missing},
 };
 use crate::{
@@ -265,7 +265,7 @@ impl Spool {
         self.header.channels[lane].format.encoding.bytes_per_sample()
     }
 
-    /// Reads samples of the channel at `lane`.
+    /// Reads samples of the channel at `lane`. What turns out to be damaged is missing from then on.
     ///
     /// # Errors
     /// [`SpoolError::NotHeld`], and what the disk says.
@@ -278,9 +278,21 @@ impl Spool {
             let index = after.checked_sub(1).ok_or(SpoolError::NotHeld { lane, span })?;
             let bound = self.segments.get(after).map_or(u64::MAX, |s| s.base[lane]).min(span.end().index());
             let before = at;
-            for piece in self.content(index)?.pieces.iter().filter(|p| usize::from(p.lane) == lane) {
+            // The next samples of the channel that the segment has.
+            let mut behind = bound;
+            let content = match self.content(index) {
+                Err(SpoolError::Unreadable { .. }) => {
+                    self.miss_damaged(lane, at, bound);
+                    return Err(SpoolError::NotHeld { lane, span });
+                }
+                content => content?,
+            };
+            for piece in content.pieces.iter().filter(|p| usize::from(p.lane) == lane) {
                 let What::Audio(audio) = &piece.what else { continue };
                 let (from, to) = (piece.first.max(at), end_of(piece, width).min(bound));
+                if from > at && from < to {
+                    behind = behind.min(from);
+                }
                 if from == at && from < to {
                     bytes.extend_from_slice(
                         &audio[bytes_of(from - piece.first, width)..bytes_of(to - piece.first, width)],
@@ -289,10 +301,24 @@ impl Spool {
                 }
             }
             if at == before {
+                self.miss_damaged(lane, at, behind);
                 return Err(SpoolError::NotHeld { lane, span });
             }
         }
         Ok(bytes)
+    }
+
+    /// Samples from `from` on cannot be read: up to `to` they are missing, but for what is known to be.
+    fn miss_damaged(&mut self, lane: usize, from: u64, to: u64) {
+        let held = &self.held[lane];
+        let to = to.min(held.end.index());
+        let Some(gone) = Span::new(SamplePos::new(from), SamplePos::new(to)).filter(|span| !span.is_empty()) else {
+            return;
+        };
+        for span in rest_of(gone, held.missing.iter().map(|m| m.span)) {
+            tracing::error!(samples = span.len(), "samples of the spool cannot be read: its disk is failing");
+            self.miss(lane, span, Absence::Damaged);
+        }
     }
 
     fn content(&mut self, index: usize) -> Result<&Content, SpoolError> {

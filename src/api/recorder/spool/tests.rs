@@ -350,6 +350,32 @@ fn damage_in_the_middle_is_a_gap() {
     check(&mut spool);
 }
 
+#[test]
+fn damage_that_comes_while_it_runs_is_a_gap_and_the_rest_is_read() {
+    for (place, lost) in [("its last batch", span(60_000, 80_000)), ("its head", span(40_000, 80_000))] {
+        let disk = Disk::new();
+        let mut spool = disk.create().unwrap();
+        for _ in 0..6 {
+            capture(&mut spool, 20_000).unwrap();
+        }
+        spool.cache = None;
+        let file = &disk.files("seg")[1];
+        let mut bytes = fs::read(file).unwrap();
+        let at = if place == "its head" { 20 } else { bytes.len() - 1 };
+        bytes[at] ^= 1;
+        fs::write(file, bytes).unwrap();
+        let first = spool.read(0, span(lost.start().index(), 120_000));
+        assert!(matches!(first, Err(SpoolError::NotHeld { .. })), "{place}");
+        assert_eq!(spool.holdings()[0].missing, [Missing { span: lost, why: Absence::Damaged }], "{place}");
+        // Told once; what stands around it is there.
+        assert!(spool.read(0, span(lost.start().index(), 120_000)).is_err());
+        assert_eq!(spool.holdings()[0].missing.len(), 1);
+        for (from, to) in [(0, lost.start().index()), (80_000, 120_000)] {
+            assert!(spool.read(0, span(from, to)).unwrap() == samples(0, from, to), "{place}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 

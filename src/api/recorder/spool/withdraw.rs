@@ -53,15 +53,20 @@ impl Spool {
         for index in first..after {
             self.rewrite(index, lane, gone)?;
         }
+        self.miss(lane, gone, Absence::Withdrawn);
+        Ok(())
+    }
+
+    /// Notes that samples which were held are not any more.
+    pub(super) fn miss(&mut self, lane: usize, gone: Span, why: Absence) {
         let held = &mut self.held[lane];
         let mut missing: Vec<_> = held.missing.iter().map(|m| (m.span, m.why)).collect();
-        missing.push((gone, Absence::Withdrawn));
+        missing.push((gone, why));
         missing.sort_by_key(|(span, _)| span.start());
         held.missing.clear();
         for (span, why) in missing {
             note(&mut held.missing, span.start().index(), span.end().index(), why);
         }
-        Ok(())
     }
 
     fn rewrite(&mut self, index: usize, lane: usize, gone: Span) -> Result<(), SpoolError> {
